@@ -1,0 +1,59 @@
+"""The addresses a service has at the gateway, for people and for programs: computed in one place, shown in many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.catalog.model import Catalog, Service
+
+DOMAIN = "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Where the gateway listens, as its users see it."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    tls: bool = False
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.tls else "http"
+
+    @property
+    def loopback(self) -> str:
+        """A host by which programs on this machine reach the gateway."""
+        return "127.0.0.1" if self.host in ("0.0.0.0", "::", "localhost") else self.host
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    api: str
+    """`http://localhost:8000/api/NAME`, for programs."""
+    origin: str
+    """`http://NAME.localhost:8000`, for people."""
+    own: str | None
+    """`http://127.0.0.1:PORT`, the first published port; None where the service has none."""
+    internal: str
+    """What programs on this machine should use: `own`, else the path through the gateway; needs no DNS."""
+
+
+def addresses(service: Service, edge: Edge) -> Addresses:
+    own = next((p for p in service.publishes if service.main and p.port == service.main.name), None)
+    own_url = f"http://{_reachable(own.host)}:{own.number}" if own else None
+    return Addresses(
+        api=f"{edge.scheme}://localhost:{edge.port}{service.path}",
+        origin=f"{edge.scheme}://{service.name}.{DOMAIN}:{edge.port}",
+        own=own_url,
+        internal=own_url or f"{edge.scheme}://{edge.loopback}:{edge.port}{service.path}",
+    )
+
+
+def all_addresses(catalog: Catalog, edge: Edge) -> Mapping[str, Addresses]:
+    return {name: addresses(service, edge) for name, service in catalog.services.items()}
+
+
+def _reachable(host: str) -> str:
+    return "127.0.0.1" if host in ("", "0.0.0.0", "::") else host

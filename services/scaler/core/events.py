@@ -1,0 +1,286 @@
+"""Everything that can happen to the fleet. An effect's outcome is an event too, so each cause can be recorded.
+
+Frozen values of plain data: the journal writes them as JSON and a test can replay them. `attempt` names the effect
+that an outcome belongs to; the fleet drops outcomes of attempts it has given up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from services.catalog.model import Catalog
+
+ReplicaId = str
+"""`SERVICE-N`; N rises for ever, so an id never means two processes."""
+
+
+class DemandKind(StrEnum):
+    REQUEST = "request"
+    """A held request: ends released or refused."""
+    PAGE = "page"
+    """A browser that is shown the waiting page soon; refused with `WAITING` after a short hold."""
+    COMMAND = "command"
+    """Somebody said `wake`: back-off does not apply."""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogLoaded:
+    catalog: Catalog
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Somebody wants the service now."""
+
+    id: int
+    service: str
+    hold: float
+    """Seconds from now until the fleet refuses with `WAITING`."""
+    kind: DemandKind = DemandKind.REQUEST
+    port: str = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class DemandLeft:
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class SleepAsked:
+    """`aihub sleep`: rests an idle service at once; one in use stays awake (the answer says why)."""
+
+    service: str
+    to: str = "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class RestartAsked:
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class PullAsked:
+    """Prepare without starting."""
+
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class PinSet:
+    service: str
+    until: float | None
+    """Same clock as `now`; None: for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unpinned:
+    service: str
+
+
+# -- outcomes of the driver ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How a preparation goes on; only for people's eyes."""
+
+    service: str
+    phase: str
+    """`waiting` (another installation runs), `resolving`, `downloading`, `installing` ..."""
+    fraction: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    service: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareFailed:
+    service: str
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The program runs (it may not listen yet)."""
+
+    replica: ReplicaId
+    attempt: int
+    endpoints: Mapping[str, str]
+    """Port name → `127.0.0.1:PORT`."""
+    pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Health answered 2xx by a listener that belongs to the replica."""
+
+    replica: ReplicaId
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartFailed:
+    """Start or readiness failed; the driver has already ended what it had begun."""
+
+    replica: ReplicaId
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The root program of a replica ended without being asked to, or its container went away."""
+
+    replica: ReplicaId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    replica: ReplicaId
+    attempt: int
+    moved: bool = False
+    """A request had reached the replica after its withdrawal: it must be thawed and published again."""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseFailed:
+    replica: ReplicaId
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Thawed, and its health answers."""
+
+    replica: ReplicaId
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeFailed:
+    """Thawed in vain; the driver has killed it."""
+
+    replica: ReplicaId
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    replica: ReplicaId
+    attempt: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """Found running when the scaler came (back) up. Sent before the mesh serves."""
+
+    replica: ReplicaId
+    service: str
+    endpoints: Mapping[str, str]
+    pid: int | None
+    phase: str
+    """`starting`, `ready`, `paused` or `stopping`."""
+    digest: str = ""
+    """Of the catalogue entry it was started with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meddled:
+    """Somebody else paused, resumed or stopped a replica."""
+
+    replica: ReplicaId
+    now: str
+    """`paused` or `running`."""
+
+
+# -- outcomes of the mesh --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """No request reaches the replica, none is in flight; still published as DRAINING."""
+
+    replica: ReplicaId
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class DrainRefused:
+    """Requests are in flight, or no gateway can vouch for it: the replica stays."""
+
+    replica: ReplicaId
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """No live gateway has the endpoint any more."""
+
+    replica: ReplicaId
+    attempt: int
+    moved: bool = False
+
+
+# -- signals -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Requests of one service as all gateways together count them, background requests apart."""
+
+    active: int
+    """In flight now, held ones not counted."""
+    total: int
+    """Begun so far; only a change matters (it restarts with a gateway)."""
+    silent: float = 0.0
+    """Seconds for which no byte moved although requests are in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """One reading. A service that is absent has no valid figure: nothing is decided from it."""
+
+    flows: Mapping[str, Flow] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    replica: ReplicaId
+    memory: int
+    """Bytes resident now."""
+    cpu: float
+    """Cores used, mean over the last minute (or the replica's life, if shorter)."""
+    busy: bool = False
+    """The service's own busy probe said so."""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSet:
+    """What the host gives to services. Resource name (`memory`) → amount in bytes."""
+
+    amounts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time went by; nothing else."""
+
+
+Event = (
+    CatalogLoaded | Demand | DemandLeft | SleepAsked | RestartAsked | PullAsked | PinSet | Unpinned
+    | Progress | Prepared | PrepareFailed | Started | Ready | StartFailed | Exited | Paused | PauseFailed
+    | Resumed | ResumeFailed | Stopped | Adopted | Meddled | Drained | DrainRefused | Withdrawn
+    | Traffic | Measured | BudgetSet | Tick
+)  # fmt: skip
