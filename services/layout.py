@@ -54,7 +54,7 @@ class Layout:
 
     @property
     def processes(self) -> Path:
-        """JSON: `{"supervisor": {"pid": 1, "start": TICKS}, "scaler": ..., "envoy": ...}`; start as in /proc/PID/stat."""
+        """JSON: `{"supervisor": {"pid": 1, "start": TICKS}, "scaler": …, "envoy": …}`; start as in /proc/PID/stat."""
         return self.run / "processes.json"
 
     @property
