@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -29,7 +29,7 @@ class Placeholders:
     models: str
     public_url: str
     """The origin of the service, for programs that have to know their own address."""
-    urls: Mapping[str, str] = MappingProxyType({})
+    urls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Service name → the address programs of this machine use for it."""
 
 
