@@ -1,4 +1,5 @@
-"""The words in braces of a local command: `{port}`, `{port:NAME}`, `{data}`, `{models}`, `{public_url}`, `{url:OTHER}`.
+"""The words in braces of a local command: `{port}`, `{port:NAME}`, `{data}`, `{models}`, `{public_url}`, `{url:OTHER}`,
+`{python}` and `{hub}`.
 
 Owns their grammar, both to fill them in and to check them before anything runs. It knows no service and no file
 system. Only these very forms mean something: any other brace stays as it stands, so JSON and templates of other
@@ -8,14 +9,16 @@ programs pass through. A form that is meant literally is doubled: `{{port}}` giv
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
 _T = TypeVar("_T")
 MAIN = "main"
-_FORM = r"(port|data|models|public_url|port:[A-Za-z0-9_.-]+|url:[A-Za-z0-9_.-]+)"
+_FORM = r"(port|data|models|public_url|python|hub|port:[A-Za-z0-9_.-]+|url:[A-Za-z0-9_.-]+)"
 _ANY = re.compile(r"\{\{" + _FORM + r"\}\}|\{" + _FORM + r"\}")
 
 
@@ -31,6 +34,10 @@ class Placeholders:
     """The origin of the service, for programs that have to know their own address."""
     urls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Service name → the address programs of this machine use for it."""
+    python: str = sys.executable
+    """The interpreter that runs the hub, for services of our own."""
+    hub: str = str(Path(__file__).resolve().parents[2])
+    """The folder that holds `services/`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,10 @@ def _value(form: Form, values: Placeholders) -> str:
             return values.data
         case "models":
             return values.models
+        case "python":
+            return values.python
+        case "hub":
+            return values.hub
         case _:
             return values.public_url
 
