@@ -28,6 +28,13 @@ class DemandKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class CatalogLoaded:
     catalog: Catalog
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    """Services this platform cannot run, with the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """A new life of the scaler: what ran before is unknown until it is adopted, nobody waits any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,13 @@ class RestartAsked:
 @dataclass(frozen=True, slots=True)
 class PullAsked:
     """Prepare without starting."""
+
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was installed for the service has been removed."""
 
     service: str
 
@@ -261,7 +275,8 @@ class Measured:
     memory: int
     """Bytes resident now."""
     cpu: float
-    """Cores used, mean over the last minute (or the replica's life, if shorter)."""
+    """Seconds of CPU used in the last 60 s, since the replica became ready or was thawed, divided by 60. What the start
+    itself costs does not count, or a heavy start would keep a service awake for a minute."""
     busy: bool = False
     """The service's own busy probe said so."""
 
@@ -279,7 +294,7 @@ class Tick:
 
 
 Event = (
-    CatalogLoaded | Demand | DemandLeft | SleepAsked | RestartAsked | PullAsked | PinSet | Unpinned
+    CatalogLoaded | Restarted | Demand | DemandLeft | SleepAsked | RestartAsked | PullAsked | Pruned | PinSet | Unpinned
     | Progress | Prepared | PrepareFailed | Started | Ready | StartFailed | Exited | Paused | PauseFailed
     | Resumed | ResumeFailed | Stopped | Adopted | Meddled | Drained | DrainRefused | Withdrawn
     | Traffic | Measured | BudgetSet | Tick

@@ -87,6 +87,10 @@ class Driver(Protocol):
         """Thaw, the service's stop signal, grace, SIGKILL; returns when no process of the tree is left, with one line
         on how it ended. Idempotent: a replica that is gone is a success. Its ports may be issued again afterwards."""
 
+    def alive(self, replica: ReplicaId) -> bool:
+        """Whether the root program lives right now; asked for each request that the gate holds although the replica
+        serves, so it costs one system call."""
+
     async def measure(self, replicas: Sequence[ReplicaId]) -> Sequence[Measured]:
         """Memory and CPU now; a replica that has gone is absent from the answer."""
 

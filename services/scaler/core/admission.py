@@ -1,0 +1,154 @@
+"""Who may start next: a cap on concurrent cold starts, a memory budget that holds at every step, a fair queue.
+
+A start is charged before it is issued. Room is made by putting services to sleep that nobody uses, longest idle first;
+what is in use is never touched. A service that cannot have its room keeps its place: others may pass it for a while,
+then nobody does, so that room for it can gather.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from services.scaler.core import resting, waking
+from services.scaler.core.effects import Start
+from services.scaler.core.state import Life, Replica, ServiceState, World
+
+MEMORY = "memory"
+
+_PASSING_TIME = 30.0
+"""Seconds for which others may pass a service that waits for room."""
+
+
+def admit(world: World) -> None:
+    """Start what may start, in order of the queue."""
+    relieve(world)
+    for name in _in_turn(world):
+        service = world.services.get(name)
+        if service is None or waking.may_leave_queue(world, service):
+            _give_up(world, name)
+            continue
+        if sum(replica.life is Life.STARTING for replica in replicas(world)) >= world.settings.start_cap:
+            return
+        need = room_needed(world, service)
+        total = world.budget.get(MEMORY)
+        if total is not None and need > total:
+            reason = f"{name} needs {_size(need)}, the whole budget is {_size(total)}"
+            waking.fail(world, service, reason)
+            continue
+        if total is None or charged(world) + need <= total:
+            _start(world, service, need)
+            continue
+        if make_room(world, need, for_whom=name):
+            service.no_room = f"{name} needs {_size(need)}; room is being made"
+            return
+        held = charged(world)
+        service.no_room = (
+            f"{name} needs {_size(need)}, and {_size(held)} of {_size(total)} are in use by services that are busy"
+        )
+        assert service.queued_at is not None
+        if world.now - service.queued_at >= _PASSING_TIME:
+            return
+        world.schedule(service.queued_at + _PASSING_TIME, name)
+
+
+def relieve(world: World) -> None:
+    """Where measured sizes have outgrown the budget, idle services yield until it holds again."""
+    total = world.budget.get(MEMORY)
+    if total is not None and charged(world) > total:
+        make_room(world, 0, for_whom="")
+
+
+def make_room(world: World, need: int, *, for_whom: str) -> bool:
+    """Put idle services to sleep until `need` bytes fit. False, and nothing done, where that can't be reached."""
+    total = world.budget[MEMORY]
+    missing = charged(world) + need - total
+    missing -= sum(replica.charge for replica in replicas(world) if _yields_already(replica))
+    if missing <= 0:
+        return True
+    chosen: list[Replica] = []
+    for replica in sorted(resting.may_yield(world, for_whom), key=lambda one: world.services[one.service].last_use):
+        chosen.append(replica)
+        missing -= replica.charge
+        if missing <= 0:
+            break
+    if missing > 0 and for_whom:
+        return False
+    for replica in chosen:
+        reason = f"makes room for {for_whom}" if for_whom else "the memory budget is exceeded"
+        resting.yield_room(world, world.services[replica.service], replica, reason)
+    return True
+
+
+def replicas(world: World) -> Iterator[Replica]:
+    for replica_id, name in world.replica_of.items():
+        yield world.services[name].replicas[replica_id]
+
+
+def charged(world: World) -> int:
+    """Bytes of the memory budget that are reserved."""
+    return sum(replica.charge for replica in replicas(world))
+
+
+def room_needed(world: World, service: ServiceState) -> int:
+    """Bytes a start is charged: the measured size with headroom, else what the catalogue declares, else a default."""
+    if service.size is not None:
+        return int(service.size * (1 + world.settings.headroom))
+    declared = service.spec.resources
+    return declared.memory_reservation or declared.memory_limit or world.settings.default_memory
+
+
+def queue_position(world: World, name: str) -> int | None:
+    """1 is next; None where it is not queued."""
+    order = _in_turn(world)
+    return order.index(name) + 1 if name in order else None
+
+
+def _in_turn(world: World) -> list[str]:
+    """First what a service in use asks for (it holds memory while it waits), then in order of asking."""
+
+    def turn(name: str) -> tuple[bool, float]:
+        service = world.services.get(name)
+        if service is None:
+            return (True, 0.0)
+        urgent = any(world.services[other].awake for other in service.dependents)
+        return (not urgent, service.queued_at or 0.0)
+
+    return sorted(world.queue, key=turn)
+
+
+def _start(world: World, service: ServiceState, need: int) -> None:
+    world.leave_queue(service)
+    replica = Replica(
+        id=f"{service.name}-{service.next_ordinal}",
+        service=service.name,
+        life=Life.STARTING,
+        attempt=world.new_attempt(),
+        digest=service.spec.digest,
+        charge=need,
+        since=world.now,
+        begun=world.now,
+    )
+    service.next_ordinal += 1
+    world.add_replica(service, replica)
+    world.decide(service.name, "start", f"{len(service.demands)} waiting, {_size(need)} reserved")
+    world.emit(Start(replica.id, service.name, replica.attempt))
+
+
+def _give_up(world: World, name: str) -> None:
+    service = world.services.get(name)
+    if service is None:
+        del world.queue[name]
+        return
+    world.leave_queue(service)
+    service.waking = False
+    world.decide(name, "give up", "nobody waits for it any more")
+
+
+def _yields_already(replica: Replica) -> bool:
+    if replica.life is Life.STOPPING:
+        return True
+    return replica.rest_to == "stopped" and replica.life in (Life.DRAINING, Life.WITHDRAWING, Life.PAUSING)
+
+
+def _size(amount: int) -> str:
+    return f"{amount / (1 << 30):.1f} GiB" if amount >= 1 << 30 else f"{amount / (1 << 20):.0f} MiB"

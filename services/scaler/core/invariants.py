@@ -1,0 +1,72 @@
+"""The laws as code: what holds of a fleet's state after every step. The oracle of the property tests.
+
+What concerns effects in their order (an endpoint is published only while ready, a freeze follows a withdrawal) is held
+by the model world of those tests, which refuses effects that break it.
+"""
+
+from __future__ import annotations
+
+from services.scaler.core.admission import replicas
+from services.scaler.core.fleet import Fleet
+from services.scaler.core.state import Life, ServiceState, World
+
+
+def broken(fleet: Fleet) -> list[str]:
+    """Every law that does not hold, one line each; empty where all do."""
+    world = fleet.world
+    faults = _books(world)
+    for service in world.services.values():
+        faults += [f"{service.name}: {fault}" for fault in _service(world, service)]
+    starting = sum(replica.life is Life.STARTING and replica.endpoints == {} for replica in replicas(world))
+    if starting > world.settings.start_cap:
+        faults.append(f"{starting} cold starts at once, the cap is {world.settings.start_cap}")
+    return faults
+
+
+def _books(world: World) -> list[str]:
+    """Each fact that is kept twice says the same both times."""
+    faults = []
+    demands = {demand: s.name for s in world.services.values() for demand in s.demands}
+    if demands != world.demand_of:
+        faults.append(f"demands {demands} are booked as {world.demand_of}")
+    of = {replica: s.name for s in world.services.values() for replica in s.replicas}
+    if of != world.replica_of:
+        faults.append(f"replicas {of} are booked as {world.replica_of}")
+    queued = {s.name for s in world.services.values() if s.queued_at is not None}
+    if queued != set(world.queue):
+        faults.append(f"queued {queued} are booked as {set(world.queue)}")
+    if world.dirty:
+        faults.append(f"the step ended with {list(world.dirty)} not looked at")
+    return faults
+
+
+def _service(world: World, service: ServiceState) -> list[str]:
+    faults = []
+    lives = [replica.life for replica in service.replicas.values()]
+    if service.demands and Life.READY in lives:
+        faults.append("requests wait although a replica serves")
+    if service.demands and (Life.DRAINING in lives or Life.WITHDRAWING in lives):
+        faults.append("requests wait although the rest under way can be taken back")
+    if any(waiting.deadline <= world.now for waiting in service.demands.values()):
+        faults.append("a request is held beyond its limit")
+    if service.demands and not _going_on(world, service, lives):
+        faults.append("requests wait and nothing goes on for them")
+    if len(lives) > max(service.spec.scaling.max_replicas, 1) and not service.retired:
+        faults.append(f"{len(lives)} replicas, at most {service.spec.scaling.max_replicas} may be")
+    if lives.count(Life.STARTING) > 1:
+        faults.append("two starts at once")
+    if service.queued_at is not None and Life.STARTING in lives:
+        faults.append("queued for a start while one is under way")
+    if service.retired and not lives:
+        faults.append("left the catalogue, has no replica, and is still here")
+    return faults
+
+
+def _going_on(world: World, service: ServiceState, lives: list[Life]) -> bool:
+    """Something is under way whose outcome will serve or refuse those who wait."""
+    if lives or service.queued_at is not None or service.preparation == "running":
+        return True
+    return any(
+        _going_on(world, world.services[n], [r.life for r in world.services[n].replicas.values()])
+        for n in service.needs
+    )

@@ -1,0 +1,246 @@
+"""What the outcomes of effects do to a replica, one function an event. What nobody awaits changes nothing."""
+
+from __future__ import annotations
+
+from services.scaler.core import admission, waking
+from services.scaler.core.effects import Pause, Resume, Watch, Withdraw
+from services.scaler.core.events import (
+    Adopted,
+    Drained,
+    DrainRefused,
+    Exited,
+    Meddled,
+    Paused,
+    PauseFailed,
+    Prepared,
+    PrepareFailed,
+    Ready,
+    Resumed,
+    ResumeFailed,
+    Started,
+    StartFailed,
+    Stopped,
+    Withdrawn,
+)
+from services.scaler.core.state import Life, Preparation, Replica, ServiceState, World
+
+_STARTS_REMEMBERED = 5
+
+
+def prepared(world: World, event: Prepared) -> None:
+    service = world.services.get(event.service)
+    if service is None or service.prepare_attempt != event.attempt:
+        return
+    service.preparation, service.progress, service.pulling = Preparation.DONE, None, False
+    service.prepare_seconds = world.now - service.prepare_since
+    world.touch(service.name)
+
+
+def prepare_failed(world: World, event: PrepareFailed) -> None:
+    service = world.services.get(event.service)
+    if service is None or service.prepare_attempt != event.attempt:
+        return
+    service.preparation, service.progress = Preparation.UNKNOWN, None
+    waking.fail(world, service, event.reason)
+
+
+def started(world: World, event: Started) -> None:
+    found = world.answered(event.replica, event.attempt, Life.STARTING)
+    if found is None:
+        return
+    service, replica = found
+    replica.launched, replica.endpoints, replica.pid = True, event.endpoints, event.pid
+    world.touch(service.name, *service.dependents)
+
+
+def ready(world: World, event: Ready) -> None:
+    found = world.answered(event.replica, event.attempt, Life.STARTING)
+    if found is None:
+        return
+    service, replica = found
+    service.failures, service.failure, service.retry_at = 0, "", 0.0
+    service.start_seconds = [*service.start_seconds, world.now - replica.begun][-_STARTS_REMEMBERED:]
+    replica.ready_at = world.now
+    world.used(service, "it has just started")
+    waking.publish(world, service, replica)
+
+
+def start_failed(world: World, event: StartFailed) -> None:
+    found = world.answered(event.replica, event.attempt, Life.STARTING)
+    if found is None:
+        return
+    service, replica = found
+    world.drop_replica(service, replica)
+    # Whatever is missing (somebody may have removed an environment) is looked for again before the next start.
+    service.preparation = Preparation.UNKNOWN
+    if service.name in world.services:
+        waking.fail(world, service, event.reason)
+
+
+def exited(world: World, event: Exited) -> None:
+    found = world.replica(event.replica)
+    # While a start, a thaw or a stop is awaited, its own outcome tells the end.
+    if found is None or found[1].life in (Life.STARTING, Life.RESUMING, Life.STOPPING):
+        return
+    service, replica = found
+    world.decide(service.name, "crashed", event.reason)
+    _clear_away(world, service, replica)
+    _count_crash(world, service, event.reason)
+
+
+def drained(world: World, event: Drained) -> None:
+    found = world.answered(event.replica, event.attempt, Life.DRAINING)
+    if found is not None:
+        service, replica = found
+        replica.move(Life.WITHDRAWING, world.new_attempt(), world.now)
+        world.emit(Withdraw(replica.id, service.name, replica.attempt))
+
+
+def drain_refused(world: World, event: DrainRefused) -> None:
+    found = world.answered(event.replica, event.attempt, Life.DRAINING)
+    if found is not None:
+        service, replica = found
+        replica.drain_after = world.now + world.settings.drain_retry
+        _stay(world, service, replica, event.reason)
+
+
+def withdrawn(world: World, event: Withdrawn) -> None:
+    found = world.answered(event.replica, event.attempt, Life.WITHDRAWING, Life.STOPPING)
+    if found is None:
+        return
+    service, replica = found
+    if replica.dead:
+        waking.stop(world, service, replica, "what is left of it is cleared away")
+    elif event.moved:
+        _stay(world, service, replica, "a request came while it was taken out of service")
+    elif replica.rest_to == "paused":
+        replica.move(Life.PAUSING, world.new_attempt(), world.now)
+        world.emit(Pause(replica.id, service.name, replica.attempt))
+    else:
+        waking.stop(world, service, replica, replica.reason)
+
+
+def paused(world: World, event: Paused) -> None:
+    found = world.answered(event.replica, event.attempt, Life.PAUSING)
+    if found is None:
+        return
+    service, replica = found
+    if event.moved:
+        world.decide(service.name, "resume", "a request had reached it before it froze")
+        replica.move(Life.RESUMING, world.new_attempt(), world.now)
+        world.emit(Resume(replica.id, service.name, replica.attempt))
+        return
+    replica.move(Life.PAUSED, world.new_attempt(), world.now)
+    if replica.rest_to == "stopped" and not (service.demands or service.waking):
+        waking.stop(world, service, replica, replica.reason)
+    world.touch(service.name, *service.needs)
+
+
+def pause_failed(world: World, event: PauseFailed) -> None:
+    found = world.answered(event.replica, event.attempt, Life.PAUSING)
+    if found is None:
+        return
+    service, replica = found
+    replica.not_pausable = event.reason
+    world.decide(service.name, "not pausable", event.reason)
+    if service.demands or service.waking:
+        waking.publish(world, service, replica)
+    else:
+        waking.stop(world, service, replica, f"it cannot be paused: {event.reason}")
+
+
+def resumed(world: World, event: Resumed) -> None:
+    found = world.answered(event.replica, event.attempt, Life.RESUMING)
+    if found is not None:
+        service, replica = found
+        world.used(service, "it has just been resumed")
+        waking.publish(world, service, replica)
+
+
+def resume_failed(world: World, event: ResumeFailed) -> None:
+    found = world.answered(event.replica, event.attempt, Life.RESUMING)
+    if found is not None:
+        service, replica = found
+        waking.stop(world, service, replica, f"it did not come back from its pause: {event.reason}")
+        _count_crash(world, service, event.reason)
+
+
+def stopped(world: World, event: Stopped) -> None:
+    found = world.answered(event.replica, event.attempt, Life.STOPPING)
+    if found is None:
+        return
+    service, replica = found
+    world.drop_replica(service, replica)
+    if service.restarting and not service.replicas:
+        service.restarting, service.waking = False, True
+
+
+def adopted(world: World, event: Adopted) -> None:
+    """Take in what an earlier life left: nothing is restarted, nothing is lost."""
+    service = world.services.get(event.service)
+    if service is None:
+        return
+    lives = {"starting": Life.STARTING, "ready": Life.READY, "paused": Life.PAUSED, "stopping": Life.STOPPING}
+    replica = Replica(
+        id=event.replica,
+        service=service.name,
+        life=lives[event.phase],
+        attempt=world.new_attempt(),
+        digest=event.digest,
+        charge=admission.room_needed(world, service),
+        since=world.now,
+        begun=world.now,
+        endpoints=event.endpoints,
+        pid=event.pid,
+        launched=True,
+    )
+    world.add_replica(service, replica)
+    ordinal = event.replica.rpartition("-")[2]
+    service.next_ordinal = max(service.next_ordinal, int(ordinal) + 1 if ordinal.isdigit() else 1)
+    world.decide(service.name, "adopt", f"{event.replica} runs since before ({event.phase})")
+    match replica.life:
+        case Life.STARTING:
+            world.emit(Watch(replica.id, service.name, replica.attempt))
+        case Life.READY:
+            replica.ready_at = world.now
+            world.used(service, "it was adopted")
+            waking.publish(world, service, replica)
+        case Life.STOPPING:
+            waking.stop(world, service, replica, "it was being stopped")
+        case _:
+            pass
+    world.touch(service.name, *service.needs, *service.dependents)
+
+
+def meddled(world: World, event: Meddled) -> None:
+    """Somebody else froze or thawed it. Frozen: no request may be sent there any more."""
+    found = world.replica(event.replica)
+    if found is None:
+        return
+    service, replica = found
+    world.decide(service.name, "meddled", f"{event.replica} was {event.now} by somebody else")
+    if event.now == "paused" and replica.life in (Life.READY, Life.DRAINING, Life.WITHDRAWING):
+        attempt = world.new_attempt()
+        replica.move(Life.PAUSED, attempt, world.now)
+        world.emit(Withdraw(replica.id, service.name, attempt, urgent=True))
+        world.touch(service.name, *service.dependents)
+
+
+def _stay(world: World, service: ServiceState, replica: Replica, reason: str) -> None:
+    world.used(service, reason)
+    waking.publish(world, service, replica)
+
+
+def _clear_away(world: World, service: ServiceState, replica: Replica) -> None:
+    """The program is gone. Its endpoint is withdrawn first, for its address is free only when no gateway has it."""
+    replica.dead = True
+    replica.move(Life.STOPPING, world.new_attempt(), world.now)
+    world.emit(Withdraw(replica.id, service.name, replica.attempt))
+    world.touch(service.name, *service.dependents)
+
+
+def _count_crash(world: World, service: ServiceState, reason: str) -> None:
+    since = world.now - world.settings.crash_window
+    service.crashes = [*(at for at in service.crashes if at > since), world.now]
+    if len(service.crashes) > world.settings.crash_limit:
+        waking.fail(world, service, f"it crashed {len(service.crashes)} times within a minute, last: {reason}")

@@ -1,0 +1,290 @@
+"""The fleet's memory: services, their replicas, who waits for them, and the timers. Plain mutable data, one writer.
+
+`World` also collects what a step gives out: effects in order, services to look at again, and times to look at them.
+It decides nothing; the modules beside it do.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from services.catalog.model import Catalog, Service
+from services.scaler.core.effects import Decided, Effect, Refusal, Refuse
+from services.scaler.core.events import DemandKind, Flow, Progress, ReplicaId
+
+MEBIBYTE = 1 << 20
+
+
+class Life(StrEnum):
+    """Where a replica is on its way. Order: start, service, rest, end."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    WITHDRAWING = "withdrawing"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    RESUMING = "resuming"
+    STOPPING = "stopping"
+
+
+AWAKE = frozenset({Life.STARTING, Life.READY, Life.DRAINING, Life.WITHDRAWING, Life.PAUSING, Life.RESUMING})
+"""States in which a replica needs what it depends on."""
+
+SERVING = frozenset({Life.READY, Life.DRAINING})
+"""States in which a gateway may have its endpoint."""
+
+
+class Preparation(StrEnum):
+    UNKNOWN = "unknown"
+    RUNNING = "running"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the operator chose; the same for the whole life of a fleet."""
+
+    start_cap: int = 2
+    """Cold starts under way at once."""
+    default_memory: int = 512 * MEBIBYTE
+    """Assumed size of a service that declares none and was never measured."""
+    headroom: float = 0.10
+    """Added to a measured size when room is reserved for the next start."""
+    settle_time: float = 30.0
+    """Seconds after a start during which its reserved room is not lowered to the measured size."""
+    backoff_first: float = 1.0
+    backoff_most: float = 60.0
+    crash_window: float = 60.0
+    crash_limit: int = 5
+    """Crashes within the window that are repaired at once; more of them are a failure with back-off."""
+    flow_valid: float = 5.0
+    """Seconds for which a traffic reading counts; older ones are no data."""
+    victim_grace: float = 1.0
+    """Seconds without use before a service may be put to sleep to make room."""
+    drain_retry: float = 2.0
+    """Seconds until a refused drain is tried again."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A demand that is not over yet."""
+
+    id: int
+    kind: DemandKind
+    port: str
+    since: float
+    deadline: float
+
+
+@dataclass(slots=True)
+class Replica:
+    id: ReplicaId
+    service: str
+    life: Life
+    attempt: int
+    """Of the effect whose outcome is awaited; outcomes of others are stale."""
+    digest: str
+    charge: int
+    """Bytes of the memory budget that are reserved for it."""
+    since: float
+    """When `life` began."""
+    begun: float
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    pid: int | None = None
+    launched: bool = False
+    """The program runs (perhaps not ready)."""
+    ready_at: float | None = None
+    memory: int | None = None
+    peak: int = 0
+    """Largest size measured while it served, bytes."""
+    rest_to: str = "paused"
+    """Where the rest under way leads: `paused` or `stopped`."""
+    reason: str = ""
+    not_pausable: str = ""
+    dead: bool = False
+    """The program is gone; only the endpoint and what is left of the tree have to be cleared away."""
+    drain_after: float = 0.0
+    released: int = 0
+
+    def move(self, life: Life, attempt: int, now: float) -> None:
+        self.life, self.attempt, self.since = life, attempt, now
+
+
+@dataclass(slots=True)
+class ServiceState:
+    spec: Service
+    needs: tuple[str, ...] = ()
+    """Services it depends on or uses, those in the catalogue."""
+    dependents: tuple[str, ...] = ()
+    unavailable: str = ""
+    retired: bool = False
+    """No longer in the catalogue; goes when its last replica has."""
+    replicas: dict[ReplicaId, Replica] = field(default_factory=dict)
+    demands: dict[int, Waiting] = field(default_factory=dict)
+    waking: bool = False
+    """A wake was begun and goes on, with or without anybody waiting."""
+    pulling: bool = False
+    forced: bool = False
+    """A command asked: back-off does not apply to the next start."""
+    preparation: Preparation = Preparation.UNKNOWN
+    prepare_attempt: int = 0
+    progress: Progress | None = None
+    prepare_since: float = 0.0
+    queued_at: float | None = None
+    """Since when it waits for a place to start; None while it does not."""
+    no_room: str = ""
+    """Why the queue does not let it start, for people."""
+    failures: int = 0
+    retry_at: float = 0.0
+    failure: str = ""
+    crashes: list[float] = field(default_factory=list)
+    last_use: float = 0.0
+    use_reason: str = ""
+    pinned_until: float | None = None
+    flow: Flow | None = None
+    flow_at: float = float("-inf")
+    released_at: float = float("-inf")
+    """Last time a demand was let go on; a traffic reading older than that says nothing about it."""
+    low_since: float | None = None
+    """Since when one replica fewer would do."""
+    size: int | None = None
+    """What a replica grows to: the peak of the last life, or of this one where that is more; bytes."""
+    start_seconds: list[float] = field(default_factory=list)
+    """How long the last starts took, newest last."""
+    prepare_seconds: float | None = None
+    next_ordinal: int = 1
+    demanded_at: float = float("-inf")
+    restarting: bool = False
+    """Rests to come back at once."""
+    timer_at: float = float("inf")
+    """Its earliest timer that has not gone off."""
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def in_life(self, *lives: Life) -> list[Replica]:
+        return [replica for replica in self.replicas.values() if replica.life in lives]
+
+    @property
+    def awake(self) -> bool:
+        return any(replica.life in AWAKE for replica in self.replicas.values())
+
+    @property
+    def min_replicas(self) -> int:
+        if self.retired or self.unavailable:
+            return 0
+        return self.spec.scaling.min_replicas if self.spec.lazy else max(1, self.spec.scaling.min_replicas)
+
+    def pinned(self, now: float) -> bool:
+        return self.pinned_until is not None and now < self.pinned_until
+
+
+class World:
+    """All state of one fleet, and the outbox of the step under way."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.now = float("-inf")
+        self.catalog = Catalog()
+        self.services: dict[str, ServiceState] = {}
+        self.demand_of: dict[int, str] = {}
+        self.replica_of: dict[ReplicaId, str] = {}
+        self.budget: dict[str, int] = {}
+        self.effects: list[Effect] = []
+        self.dirty: dict[str, None] = {}
+        self.timers: list[tuple[float, str]] = []
+        self.queue: dict[str, None] = {}
+        self._attempt = 0
+
+    # -- outbox ------------------------------------------------------------------------------------------------------
+
+    def emit(self, effect: Effect) -> None:
+        self.effects.append(effect)
+
+    def decide(self, service: str, what: str, reason: str) -> None:
+        self.effects.append(Decided(service, what, reason))
+
+    def touch(self, *names: str) -> None:
+        """Look at these again before the step ends."""
+        for name in names:
+            if name in self.services:
+                self.dirty[name] = None
+
+    def schedule(self, at: float, name: str) -> None:
+        """Look at `name` at that time, or earlier: one look re-schedules what is not due yet, so a later timer need not
+        stand beside an earlier one. Timers are never cancelled: what they find decides."""
+        service = self.services[name]
+        if at < service.timer_at:
+            service.timer_at = at
+            heapq.heappush(self.timers, (at, name))
+
+    def due(self) -> Iterator[str]:
+        while self.timers and self.timers[0][0] <= self.now:
+            at, name = heapq.heappop(self.timers)
+            service = self.services.get(name)
+            if service is not None and service.timer_at == at:
+                service.timer_at = float("inf")
+                yield name
+
+    def new_attempt(self) -> int:
+        self._attempt += 1
+        return self._attempt
+
+    # -- look-up ---------------------------------------------------------------------------------------------------
+
+    def replica(self, replica: ReplicaId) -> tuple[ServiceState, Replica] | None:
+        service = self.services.get(self.replica_of.get(replica, ""))
+        if service is None or replica not in service.replicas:
+            return None
+        return service, service.replicas[replica]
+
+    def answered(self, replica: ReplicaId, attempt: int, *lives: Life) -> tuple[ServiceState, Replica] | None:
+        """The replica whose awaited outcome this is; None where the fleet has gone another way meanwhile."""
+        found = self.replica(replica)
+        if found is None or found[1].attempt != attempt or found[1].life not in lives:
+            return None
+        return found
+
+    # -- changes that several modules share ------------------------------------------------------------------------
+
+    def add_replica(self, service: ServiceState, replica: Replica) -> None:
+        service.replicas[replica.id] = replica
+        self.replica_of[replica.id] = service.name
+
+    def drop_replica(self, service: ServiceState, replica: Replica) -> None:
+        """Forget a replica of which nothing is left; those that waited for its room or its end are looked at."""
+        del service.replicas[replica.id]
+        del self.replica_of[replica.id]
+        service.size = replica.peak or service.size
+        self.touch(service.name, *service.needs, *service.dependents)
+        if service.retired and not service.replicas:
+            del self.services[service.name]
+
+    def refuse(
+        self, service: ServiceState, waiting: Waiting, refusal: Refusal, reason: str, retry_after: float
+    ) -> None:
+        del service.demands[waiting.id]
+        del self.demand_of[waiting.id]
+        self.emit(Refuse(waiting.id, refusal, reason, max(1.0, retry_after)))
+
+    def refuse_all(self, service: ServiceState, refusal: Refusal, reason: str, retry_after: float) -> None:
+        for waiting in list(service.demands.values()):
+            self.refuse(service, waiting, refusal, reason, retry_after)
+
+    def enqueue(self, service: ServiceState) -> None:
+        """It wants to start; `admission` says when."""
+        if service.queued_at is None:
+            service.queued_at = self.now
+            self.queue[service.name] = None
+
+    def leave_queue(self, service: ServiceState) -> None:
+        service.queued_at, service.no_room = None, ""
+        self.queue.pop(service.name, None)
+
+    def used(self, service: ServiceState, reason: str) -> None:
+        service.last_use, service.use_reason = self.now, reason
