@@ -21,6 +21,8 @@ _PASSING_TIME = 30.0
 
 def admit(world: World) -> None:
     """Start what may start, in order of the queue."""
+    if world.closing:
+        return
     relieve(world)
     for name in _in_turn(world):
         service = world.services.get(name)

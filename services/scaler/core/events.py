@@ -33,11 +33,6 @@ class CatalogLoaded:
 
 
 @dataclass(frozen=True, slots=True)
-class Restarted:
-    """A new life of the scaler: what ran before is unknown until it is adopted, nobody waits any more."""
-
-
-@dataclass(frozen=True, slots=True)
 class Demand:
     """Somebody wants the service now."""
 
@@ -197,7 +192,7 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """Found running when the scaler came (back) up. Sent before the mesh serves."""
+    """Found running when the scaler came (back) up."""
 
     replica: ReplicaId
     service: str
@@ -207,6 +202,22 @@ class Adopted:
     """`starting`, `ready`, `paused` or `stopping`."""
     digest: str = ""
     """Of the catalogue entry it was started with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """A new life of the scaler: all that is known of the world now, in one event, so that nothing is decided from half
+    of it. Nobody waits any more; what an earlier life left running is in `found`."""
+
+    catalog: Catalog
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    budget: Mapping[str, int] = field(default_factory=dict)
+    found: tuple[Adopted, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownAsked:
+    """The hub ends: everybody who waits is told so, every replica is stopped, nothing is started any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +307,6 @@ class Tick:
 Event = (
     CatalogLoaded | Restarted | Demand | DemandLeft | SleepAsked | RestartAsked | PullAsked | Pruned | PinSet | Unpinned
     | Progress | Prepared | PrepareFailed | Started | Ready | StartFailed | Exited | Paused | PauseFailed
-    | Resumed | ResumeFailed | Stopped | Adopted | Meddled | Drained | DrainRefused | Withdrawn
+    | Resumed | ResumeFailed | Stopped | ShutdownAsked | Meddled | Drained | DrainRefused | Withdrawn
     | Traffic | Measured | BudgetSet | Tick
 )  # fmt: skip

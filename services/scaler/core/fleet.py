@@ -13,7 +13,6 @@ from services.catalog.model import Catalog, Service
 from services.scaler.core import admission, lifecycle, resting, scaling, waking
 from services.scaler.core.effects import Effect, Refusal, Refuse
 from services.scaler.core.events import (
-    Adopted,
     BudgetSet,
     CatalogLoaded,
     Demand,
@@ -37,6 +36,7 @@ from services.scaler.core.events import (
     Restarted,
     Resumed,
     ResumeFailed,
+    ShutdownAsked,
     SleepAsked,
     Started,
     StartFailed,
@@ -46,7 +46,7 @@ from services.scaler.core.events import (
     Unpinned,
     Withdrawn,
 )
-from services.scaler.core.state import Preparation, ServiceState, Settings, Waiting, World
+from services.scaler.core.state import Life, Preparation, ServiceState, Settings, Waiting, World
 
 _LOOKS = 200_000
 """More looks than this in one step are a livelock: better an exception with a story than a silent spin."""
@@ -141,9 +141,9 @@ class Fleet:
             case CatalogLoaded():
                 self._catalog(event)
             case Restarted():
-                self._restarted()
-            case Adopted():
-                lifecycle.adopted(world, event)
+                self._restarted(event)
+            case ShutdownAsked():
+                self._shutdown()
             case Meddled():
                 lifecycle.meddled(world, event)
             case BudgetSet():
@@ -157,6 +157,9 @@ class Fleet:
         if service is None or service.retired:
             reason = f"{event.service} is not in the catalogue"
             world.emit(Refuse(event.id, Refusal.UNAVAILABLE, reason, 60.0))
+            return
+        if world.closing:
+            world.emit(Refuse(event.id, Refusal.SHUTDOWN, "the hub is being shut down", 5.0))
             return
         service.demands[event.id] = Waiting(event.id, event.kind, event.port, world.now, world.now + event.hold)
         world.demand_of[event.id] = service.name
@@ -194,9 +197,28 @@ class Fleet:
                 self.world.used(service, "it was pinned")
         self.world.touch(service.name)
 
-    def _restarted(self) -> None:
-        """What is remembered of the past stays: sizes, start times, pins, failures. What ran is unknown."""
+    def _shutdown(self) -> None:
         world = self.world
+        world.closing = True
+        for service in list(world.services.values()):
+            world.leave_queue(service)
+            service.waking = service.pulling = service.restarting = False
+            world.refuse_all(service, Refusal.SHUTDOWN, "the hub is being shut down", 5.0)
+            for replica in list(service.replicas.values()):
+                if replica.life is not Life.STOPPING:
+                    waking.stop(world, service, replica, "the hub is being shut down")
+
+    def _restarted(self, event: Restarted) -> None:
+        """What is remembered of the past stays: sizes, start times, pins, failures. What runs is what was found."""
+        self._clear()
+        self.world.budget = dict(event.budget)
+        self._catalog(CatalogLoaded(event.catalog, event.unavailable))
+        for found in event.found:
+            lifecycle.adopted(self.world, found)
+
+    def _clear(self) -> None:
+        world = self.world
+        world.closing = False
         world.demand_of.clear()
         world.replica_of.clear()
         world.queue.clear()

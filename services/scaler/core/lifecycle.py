@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.catalog.model import Service
 from services.scaler.core import admission, waking
 from services.scaler.core.effects import Pause, Resume, Watch, Withdraw
 from services.scaler.core.events import (
@@ -178,8 +179,8 @@ def stopped(world: World, event: Stopped) -> None:
 def adopted(world: World, event: Adopted) -> None:
     """Take in what an earlier life left: nothing is restarted, nothing is lost."""
     service = world.services.get(event.service)
-    if service is None:
-        return
+    if service is None:  # its entry has left the catalogue meanwhile
+        service = world.services[event.service] = ServiceState(Service(event.service), retired=True)
     lives = {"starting": Life.STARTING, "ready": Life.READY, "paused": Life.PAUSED, "stopping": Life.STOPPING}
     replica = Replica(
         id=event.replica,

@@ -16,7 +16,7 @@ from services.scaler.core.state import Life, Replica, ServiceState, World
 
 def consider(world: World, service: ServiceState) -> None:
     """Rest what has been idle long enough; schedule a look at what has not."""
-    if service.demands or service.waking:
+    if service.demands or service.waking or world.closing:
         return
     for replica in service.in_life(Life.PAUSED):
         _consider_paused(world, service, replica)

@@ -199,6 +199,7 @@ class World:
         self.dirty: dict[str, None] = {}
         self.timers: list[tuple[float, str]] = []
         self.queue: dict[str, None] = {}
+        self.closing = False
         self._attempt = 0
 
     # -- outbox ------------------------------------------------------------------------------------------------------

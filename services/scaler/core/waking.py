@@ -18,6 +18,8 @@ _QUEUE_PATIENCE = 30.0
 def look(world: World, service: ServiceState) -> None:
     """Bring one service a step towards what is wanted of it."""
     expire(world, service)
+    if world.closing:
+        return
     _keep_minimum(world, service)
     if service.pulling:
         _prepare(world, service)
