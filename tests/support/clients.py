@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import itertools
 import json
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -33,9 +32,9 @@ class Verdict(StrEnum):
     BAD_GATEWAY = "bad gateway"
     """A 502, 503 or 504 without the hub's reason."""
     WRONG = "wrong"
-    """Some other status, or content that is not what was asked for."""
+    """Some other status, or an answer that looks whole and is not what was asked for."""
     CUT = "cut"
-    """The answer had begun and did not end as it should."""
+    """The connection broke within the answer; the client can tell."""
     CLOSED = "closed"
     """The connection ended before any answer."""
     LATE = "late"
@@ -126,10 +125,17 @@ class Client:
         return await self._request(f"GET slow {service}", self.url(service, f"/slow?s={seconds}"), _expect_text("slow"))
 
     async def post(
-        self, service: str, length: int, *, identifier: str | None = None, pace: float = 0.0, chunked: bool = False
+        self,
+        service: str,
+        length: int,
+        *,
+        identifier: str | None = None,
+        pace: float = 0.0,
+        chunked: bool = False,
+        body: bytes | None = None,
     ) -> Outcome:
-        """POST random bytes and compare the digest. `pace`: seconds between pieces of 64 KiB."""
-        body = os.urandom(length)
+        """POST `body`, else random bytes, and compare the digest. `pace`: seconds between pieces of 64 KiB."""
+        body = body or os.urandom(length)
         wanted = hashlib.sha256(body).hexdigest()
         headers = {"X-Post-Id": identifier} if identifier else {}
         data: bytes | AsyncIterator[bytes] = body
@@ -152,7 +158,7 @@ class Client:
         async def check(response: aiohttp.ClientResponse) -> None:
             text = (await response.read()).decode()
             if text != "".join(f"id: {n}\ndata: {n}\n\n" for n in range(count)):
-                raise Mismatch(Verdict.CUT, f"{text.count('id:')} of {count} ticks")
+                raise Mismatch(Verdict.WRONG, f"{text.count('id:')} of {count} ticks")
 
         return await self._request(f"SSE {service}", self.url(service, f"/sse?n={count}&every={every}"), check)
 
@@ -233,13 +239,6 @@ async def together(calls: Iterable[Awaitable[Outcome]], tally: Tally | None = No
     for outcome in await asyncio.gather(*calls):
         tally.add(outcome)
     return tally
-
-
-@contextmanager
-def identifiers(prefix: str) -> Iterator[Callable[[], str]]:
-    """Ids for POSTs that must reach a program at most once."""
-    numbers = itertools.count()
-    yield lambda: f"{prefix}-{next(numbers)}"
 
 
 def _expect_hello(kind: str | None) -> Callable[[aiohttp.ClientResponse], Awaitable[None]]:

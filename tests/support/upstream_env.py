@@ -9,6 +9,7 @@ PyPI, Node and the Go compiler included: the tests need nothing of the machine b
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import os
 import shutil
@@ -49,6 +50,7 @@ class Toolchain:
         return self.folder / "lib" / version / "site-packages"
 
 
+@functools.cache
 def toolchain() -> Toolchain:
     """Make the environment unless it is there. Safe to call from several processes at once."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "aihub-tests"

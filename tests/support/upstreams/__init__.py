@@ -17,7 +17,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.upstream_env import Toolchain
+from tests.support.upstream_env import toolchain
 
 HERE = Path(__file__).parent
 KINDS = ("uvicorn", "aiohttp", "node", "go", "gunicorn", "asyncio")
@@ -30,16 +30,15 @@ class Upstream:
     events: Path
     arguments: tuple[str, ...] = ()
 
-    def command(self, tools: Toolchain | None, port: str = "{port}") -> list[str]:
-        """The argument list. Only `asyncio` and `faulty` do without the tools."""
-        return [*self._program(tools), "--port", port, "--events", str(self.events), *self.arguments]
+    def command(self, port: str = "{port}") -> list[str]:
+        """The argument list. Makes the environment of the upstreams where the kind needs it."""
+        return [*self._program(), "--port", port, "--events", str(self.events), *self.arguments]
 
-    def _program(self, tools: Toolchain | None) -> list[str]:
+    def _program(self) -> list[str]:
         if self.kind == "asyncio":
             # Without `site` the interpreter is up in a third of the time.
             return [sys.executable, "-S", "-E", str(HERE / "on_asyncio.py")]
-        if tools is None:
-            raise ValueError(f"{self.kind} needs the tools of upstream_env")
+        tools = toolchain()
         if self.kind == "node":
             return [str(tools.node), str(HERE / "on_node.js")]
         if self.kind == "go":

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import os
+import signal
 import struct
 import threading
 import time
@@ -195,6 +196,8 @@ def spin(seconds: float) -> None:
 async def main() -> None:
     chosen = options(__doc__ or "")
     identity = begin("asyncio", chosen)
+    if chosen.stubborn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     ballast = bytearray(os.urandom(1024) * (chosen.ballast * 1024))
     server = Server(identity, chosen.keep_alive)
     listener = await asyncio.start_server(server.connection, chosen.host, chosen.port, backlog=BACKLOG)

@@ -1,0 +1,88 @@
+"""Starting, refusing a second one, ending, and coming back: the hub as one program."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.support.catalogue import Rests, Workshop
+from tests.support.clients import client, together
+from tests.support.hub import Hub, HubFailed
+from tests.support.hub_fixtures import StartHub
+
+pytestmark = [pytest.mark.envoy, pytest.mark.process]
+
+
+def test_a_second_hub_on_the_same_data_is_refused_with_a_clear_word(workshop: Workshop, start_hub: StartHub) -> None:
+    hub = start_hub({"svc": workshop.upstream("svc")})
+    before = hub.pids()
+    second = Hub(hub.folder, {"svc": workshop.upstream("svc")})
+    with pytest.raises(HubFailed) as refused:
+        second.up()
+    assert str(hub.data) in str(refused.value)
+    assert "Traceback" not in str(refused.value)
+    assert hub.pids() == before
+    assert hub.ask("/api/svc/")[2] == b"hello from asyncio\n"
+
+
+def test_a_hub_on_a_taken_port_is_refused_and_leaves_nothing(tmp_path: Path, workshop: Workshop) -> None:
+    hub = Hub(tmp_path, {"svc": workshop.upstream("svc")})
+    with socket.create_server(("127.0.0.1", hub.port)), pytest.raises(HubFailed) as refused:
+        hub.up()
+    assert str(hub.port) in str(refused.value)
+    assert "Traceback" not in str(refused.value)
+    assert hub.left() == set()
+
+
+async def test_sigterm_leaves_no_process_whatever_its_services_do(workshop: Workshop, start_hub: StartHub) -> None:
+    quick = Rests(idle=0.4)
+    hub = start_hub(
+        {
+            "awake": workshop.upstream("awake"),
+            "frozen": workshop.upstream("frozen", rests=quick),
+            "stubborn": workshop.faulty("stubborn", "ignores-term", compose={"stop_grace_period": "1s"}),
+            "parent": workshop.faulty("parent", "orphans"),
+            "starting": workshop.faulty("starting", "never-ready"),
+        }
+    )
+    async with client(hub.base) as caller:
+        calls = [caller.get("awake"), caller.get("frozen"), caller.get("stubborn"), caller.get("parent")]
+        (await together(calls)).demand_all_served()
+        await hub.until("frozen", "paused")
+        held = asyncio.create_task(caller.get("starting"))
+        await hub.until("starting", "starting")
+        await asyncio.to_thread(hub.down)
+        assert not (await held).ok
+    assert hub.left() == set()
+
+
+async def test_down_by_command_ends_a_hub_in_the_foreground(workshop: Workshop, start_hub: StartHub) -> None:
+    hub = start_hub({"svc": workshop.upstream("svc")})
+    assert hub.ask("/api/svc/")[0] == 200
+    assert hub.cli("down").returncode == 0
+    hub.down()
+    assert hub.left() == set()
+
+
+async def test_a_hub_comes_up_again_on_its_own_data(workshop: Workshop, start_hub: StartHub) -> None:
+    hub = start_hub({"svc": workshop.upstream("svc")})
+    assert hub.ask("/api/svc/")[0] == 200
+    hub.down()
+    hub.up()
+    assert hub.ask("/api/svc/")[2] == b"hello from asyncio\n"
+    assert workshop.starts("svc") == 2
+
+
+async def test_no_file_descriptor_of_the_hub_reaches_a_service(workshop: Workshop, start_hub: StartHub) -> None:
+    hub = start_hub({"svc": workshop.upstream("svc")})
+    assert hub.ask("/api/svc/")[0] == 200
+    pid = hub.replicas("svc")[0]["pid"]
+    links = {os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")}
+    assert [link for link in links if "run/" in link or "lock" in link] == []
+    assert Path(f"/proc/{pid}/environ").read_bytes().find(b"AIHUB") == -1
+    os.kill(pid, signal.SIGTERM)
