@@ -22,9 +22,9 @@ class Identity:
 
     @classmethod
     def of(cls, pid: int) -> Identity | None:
-        """None where no such process runs; a zombie runs no more."""
+        """None where no such process runs."""
         fields = _stat(pid)
-        return cls(pid, int(fields[19])) if fields and fields[0] != "Z" else None
+        return cls(pid, int(fields[19])) if fields and _runs(fields) else None
 
     @property
     def alive(self) -> bool:
@@ -63,11 +63,11 @@ def command_line(pid: int) -> str:
 
 
 def descendants(root: int) -> set[int]:
-    """Every process below `root`, zombies left out; what forks meanwhile is found by the next call."""
+    """Every process below `root`, what is over left out; what forks meanwhile is found by the next call."""
     parents: dict[int, int] = {}
     for pid in pids():
         fields = _stat(pid)
-        if fields and fields[0] != "Z":
+        if fields and _runs(fields):
             parents[pid] = int(fields[1])
     found: set[int] = set()
     frontier = {root}
@@ -79,6 +79,11 @@ def descendants(root: int) -> set[int]:
 
 def pids() -> Iterable[int]:
     return (int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def _runs(fields: list[str]) -> bool:
+    # A killed program's first thread can be a zombie while others still hold its ports: that is not over yet.
+    return fields[0] not in "ZX" or int(fields[17]) > 1
 
 
 def _stat(pid: int) -> list[str] | None:

@@ -52,6 +52,7 @@ def _serve(config: Config, say: Callable[[str], None], held: ExitStack) -> None:
     sockets = Sockets.open(layout)
     held.callback(layout.processes.unlink, missing_ok=True)
     held.callback(sockets.close)
+    held.callback(envoy.clear, layout)
     supervisor = Supervisor(config, layout, sockets, binary, say)
     held.callback(supervisor.shut_down)
     supervisor.run()
