@@ -200,7 +200,8 @@ class World:
         self.timers: list[tuple[float, str]] = []
         self.queue: dict[str, None] = {}
         self.closing = False
-        self._attempt = 0
+        self.attempts = 0
+        """How many were given out; the next is one more."""
 
     # -- outbox ------------------------------------------------------------------------------------------------------
 
@@ -233,8 +234,8 @@ class World:
                 yield name
 
     def new_attempt(self) -> int:
-        self._attempt += 1
-        return self._attempt
+        self.attempts += 1
+        return self.attempts
 
     # -- look-up ---------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,176 @@
+"""What the API knows of the running hub: one object with its questions, so that handlers only translate."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+from services.catalog.addresses import Edge, addresses
+from services.layout import Layout
+from services.scaler.control import views
+from services.scaler.control.loop import Control
+from services.scaler.control.reload import Reloader
+from services.scaler.core import resting
+from services.scaler.core.events import Pruned
+from services.scaler.core.state import Life, World
+from services.scaler.drivers.process.driver import ProcessDriver
+
+_SLEEP_PATIENCE = 15.0
+"""Seconds a `sleep` command waits for the rest it asked for."""
+
+_STATES = (
+    "stopped",
+    "installing",
+    "queued",
+    "starting",
+    "ready",
+    "draining",
+    "paused",
+    "stopping",
+    "failed",
+    "unavailable",
+)
+
+
+class Hub:
+    def __init__(self, layout: Layout, edge: Edge, control: Control, driver: ProcessDriver, reloader: Reloader) -> None:
+        self.layout = layout
+        self.edge = edge
+        self.control = control
+        self._driver = driver
+        self._reloader = reloader
+
+    @property
+    def world(self) -> World:
+        return self.control.fleet.world
+
+    def status(self) -> dict[str, Any]:
+        """The whole of `aihub status --json`."""
+        now = self.control.clock.now()
+        return {
+            "services": {
+                name: views.service_status(self.world, service, now) | {"addresses": self._addresses(name)}
+                for name, service in self.world.services.items()
+            },
+            "processes": self._processes(),
+            "budget": views.budget(self.world),
+            "listen": f"{self.edge.host}:{self.edge.port}",
+            "catalog": {"files": list(self.world.catalog.files), "fault": self._reloader.fault or None},
+        }
+
+    def explain(self, name: str) -> dict[str, Any]:
+        service = self.world.services[name]
+        now = self.control.clock.now()
+        rests_in = service.last_use + service.spec.scaling.idle_timeout - now
+        return {
+            "state": views.state(service, now),
+            "reason": views.reason(self.world, service),
+            "use": resting.use(self.world, service),
+            "last_use": {"at": service.last_use, "what": service.use_reason} if service.last_use else None,
+            "rests_in_s": max(0.0, rests_in) if service.in_life(Life.READY) else None,
+            "needs": list(service.needs),
+            "needed_by": list(service.dependents),
+            "not_pausable": self._driver.pausable(name),
+            "start_seconds": service.start_seconds,
+            "decisions": [
+                {"at": told.at, "what": told.what, "reason": told.reason} for told in self.control.story.of(name)
+            ],
+        }
+
+    def why_not_sleep(self, name: str) -> str:
+        service = self.world.services[name]
+        reasons = resting.use(self.world, service)
+        if service.min_replicas:
+            reasons.append("it is always on")
+        return ", ".join(reasons)
+
+    def why_not_restart(self, name: str) -> str:
+        service = self.world.services[name]
+        if not service.in_life(Life.READY):
+            return ""
+        return ", ".join(reason for reason in resting.use(self.world, service) if reason != "pinned")
+
+    async def until_resting(self, name: str, to: str) -> None:
+        """Wait until no replica serves (with `stopped`: none is left), or for a short while."""
+
+        def done() -> bool:
+            service = self.world.services.get(name)
+            lives = {replica.life for replica in service.replicas.values()} if service else set()
+            return not lives or (to == "paused" and lives <= {Life.PAUSED}) or Life.READY in lives
+
+        try:
+            async with asyncio.timeout(_SLEEP_PATIENCE):
+                await self.control.settled(done)
+        except TimeoutError:
+            pass  # the state that is answered says how far it came
+
+    async def df(self) -> dict[str, Any]:
+        """Bytes on disk, by service and by what they are for."""
+        sizes: dict[str, Any] = dict(await asyncio.to_thread(self._driver.df))
+        sizes["free"] = shutil.disk_usage(self.layout.data).free
+        return sizes
+
+    async def prune(self, names: Sequence[str] | None, *, cache: bool) -> Mapping[str, Any]:
+        """Remove environments of services that do not run (and the download cache); never data."""
+        running = {s.name for s in self.world.services.values() if s.replicas or s.preparation == "running"}
+        freed = await asyncio.to_thread(self._driver.prune, names, running, cache=cache)
+        for name in freed["removed"]:
+            self.control.post(Pruned(name))
+        return freed
+
+    def checks(self) -> list[dict[str, Any]]:
+        """What `aihub doctor` shows of the running hub."""
+        fault = self._reloader.fault
+        found = [
+            {
+                "name": "catalogue",
+                "ok": not fault,
+                "detail": fault or f"{len(self.world.services)} services",
+                "remedy": "mend the file; the last good one stays in force" if fault else "",
+            }
+        ]
+        for name, detail, ok, remedy in self._driver.describe():
+            found.append({"name": name, "ok": ok, "detail": detail, "remedy": remedy})
+        for service in self.world.services.values():
+            if service.failure:
+                remedy = f"aihub logs {service.name}; aihub wake {service.name}"
+                found.append({"name": service.name, "ok": False, "detail": service.failure, "remedy": remedy})
+        return found
+
+    def metrics(self) -> bytes:
+        """Prometheus text. Every state of every service is a series from the start, so graphs have no holes."""
+        registry = CollectorRegistry()
+        state = Gauge("aihub_service_state", "1 for the state a service is in", ["service", "state"], registry=registry)
+        memory = Gauge("aihub_service_memory_bytes", "Memory measured of all replicas", ["service"], registry=registry)
+        waiting = Gauge("aihub_service_held_requests", "Requests held for the service", ["service"], registry=registry)
+        charged = Gauge("aihub_budget_charged_bytes", "Memory reserved for replicas", registry=registry)
+        total = Gauge("aihub_budget_total_bytes", "Memory that services may have in all", registry=registry)
+        now = self.control.clock.now()
+        for name, service in self.world.services.items():
+            current = views.state(service, now)
+            for one in _STATES:
+                state.labels(name, one).set(one == current)
+            memory.labels(name).set(sum(replica.memory or 0 for replica in service.replicas.values()))
+            waiting.labels(name).set(len(service.demands))
+        amounts = views.budget(self.world)["memory"]
+        charged.set(amounts["charged"])
+        total.set(amounts["total"] or 0)
+        return generate_latest(registry)
+
+    def _addresses(self, name: str) -> dict[str, str | None]:
+        where = addresses(self.world.services[name].spec, self.edge)
+        return {"api": where.api, "origin": where.origin, "own": where.own}
+
+    def _processes(self) -> dict[str, int | None]:
+        try:
+            known = json.loads(self.layout.processes.read_text())
+        except (OSError, ValueError):
+            known = {}
+        found = {name: (known.get(name) or {}).get("pid") for name in ("supervisor", "scaler", "envoy")}
+        return found | {"scaler": os.getpid()}

@@ -1,0 +1,175 @@
+"""The composition root: builds the scaler from its parts, brings them up in the one order that loses nothing, and down.
+
+Up: read the catalogue · restore what is remembered · adopt what runs · only then let Envoy's questions in, so the first
+snapshot it gets already has every endpoint that was there before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from services.catalog.addresses import Edge, all_addresses
+from services.catalog.load import CatalogReader
+from services.catalog.model import Catalog
+from services.layout import Layout
+from services.scaler.admin.api import application
+from services.scaler.admin.hub import Hub
+from services.scaler.control.clock import Clock
+from services.scaler.control.journal import Journal, restore
+from services.scaler.control.loop import Control
+from services.scaler.control.reload import Reloader
+from services.scaler.core.admission import MEMORY
+from services.scaler.core.events import CatalogLoaded, Restarted, ShutdownAsked
+from services.scaler.core.state import Life, Settings
+from services.scaler.drivers.process.driver import ProcessDriver
+from services.scaler.mesh.envoy_mesh import EnvoyMesh
+from services.scaler.signals import host, sizes, traffic
+
+log = logging.getLogger(__name__)
+
+_SHUTDOWN_LIMIT = 30.0
+"""Seconds for all replicas to end; what is left then is ended by the supervisor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    catalog: tuple[Path, ...]
+    data: Path
+    edge: Edge
+    memory: int | None = None
+    """Bytes that services may have in all; None: a share of the host's."""
+    concurrency: int = 2
+    """Envoy's worker threads."""
+    tls: tuple[Path, Path] | None = None
+    """Certificate chain and key of the edge listener."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Listening sockets that the supervisor keeps while the scaler comes and goes."""
+
+    check: socket.socket
+    ads: socket.socket
+    admin: socket.socket
+
+
+class ServiceScaler:
+    """One scaler. `start`, then serve until `stop`."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.layout = Layout(config.data)
+        self.clock = Clock()
+        self.reloader = Reloader(config.catalog, CatalogReader(), self._take)
+        self.settings = Settings(start_cap=max(2, host.cores()))
+        self.control = Control(restore(self.layout.state, self.settings), self.clock, Journal(self.layout.state))
+        self.driver = ProcessDriver(self.layout, self.control.post)
+        self.mesh = EnvoyMesh(
+            self.layout,
+            config.edge,
+            self.control,
+            self._gateway,
+            concurrency=config.concurrency,
+            tls=config.tls,
+        )
+        self._background: list[asyncio.Task[None]] = []
+        self._admin: web.AppRunner | None = None
+
+    @property
+    def service_configs(self) -> Mapping[str, Mapping[str, Any]]:
+        """What is scaled, and within which bounds; read-only."""
+        return {
+            name: {
+                "image": spec.image,
+                "min_replicas": spec.scaling.min_replicas,
+                "max_replicas": spec.scaling.max_replicas,
+                "scale_up_threshold": spec.scaling.scale_up_threshold,
+                "idle_timeout": spec.scaling.idle_timeout,
+                "memory_limit": spec.resources.memory_limit,
+                "cpu_limit": spec.resources.cpus,
+            }
+            for name, spec in self.control.fleet.world.catalog.services.items()
+        }
+
+    async def start(self, sockets: Sockets) -> None:
+        """Come up. Raises CatalogError; nothing runs then."""
+        self.layout.make()
+        catalog = self.reloader.first()
+        self._configure(catalog)
+        found = await self.driver.adopt()
+        self.control.connect(self.driver, self.mesh)
+        budget = {MEMORY: self.config.memory or host.memory_budget()}
+        self.control.post(Restarted(catalog, self._unavailable(catalog), budget, tuple(found)))
+        await self._serve_admin(sockets.admin)
+        await self.mesh.serve(sockets.check, sockets.ads)
+        self._run(self.reloader.watch())
+        self._run(traffic.watch(self.mesh.flows, self._serving, self.control.awake, self.control.post))
+        self._run(sizes.watch(self.driver, self._replicas, self.control.awake, self.control.post))
+        log.info("up: %d services, %s MiB for them", len(catalog.services), budget[MEMORY] >> 20)
+
+    async def stop(self) -> None:
+        """Go down: refuse who waits, stop every replica, let go of everything."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        self.control.post(ShutdownAsked())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SHUTDOWN_LIMIT):
+                await self.control.settled(lambda: not self.control.fleet.world.replica_of)
+        await self.control.close()
+        await self.mesh.close()
+        await self.driver.close()
+        if self._admin is not None:
+            await self._admin.cleanup()
+
+    def _take(self, catalog: Catalog) -> None:
+        """A changed catalogue: the driver first (a wake may follow at once), routes last."""
+        self.driver.configure(catalog, all_addresses(catalog, self.config.edge))
+        self.control.post(CatalogLoaded(catalog, self._unavailable(catalog)))
+        self.mesh.configure(catalog)
+
+    def _configure(self, catalog: Catalog) -> None:
+        self.driver.configure(catalog, all_addresses(catalog, self.config.edge))
+        self.mesh.configure(catalog)
+
+    def _unavailable(self, catalog: Catalog) -> dict[str, str]:
+        reasons = {name: self.driver.unavailable(spec) for name, spec in catalog.services.items()}
+        return {name: reason for name, reason in reasons.items() if reason}
+
+    def _serving(self) -> dict[str, float]:
+        """Services with a replica whose requests count → idle timeout."""
+        services = self.control.fleet.world.services.values()
+        return {s.name: s.spec.scaling.idle_timeout for s in services if s.in_life(Life.READY, Life.DRAINING)}
+
+    def _replicas(self) -> list[str]:
+        return list(self.control.fleet.world.replica_of)
+
+    def _gateway(self, connected: bool) -> None:
+        log.info("the gateway is %s", "connected" if connected else "gone")
+
+    async def _serve_admin(self, listener: socket.socket) -> None:
+        hub = Hub(self.layout, self.config.edge, self.control, self.driver, self.reloader)
+        self._admin = web.AppRunner(application(hub), access_log=None)
+        await self._admin.setup()
+        await web.SockSite(self._admin, listener).start()
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(_must_not_end)
+        self._background.append(task)
+
+
+def _must_not_end(task: asyncio.Task[None]) -> None:
+    """A watcher that broke is a fault worth a restart: without its readings nothing would ever rest."""
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("a watcher broke", exc_info=task.exception())
+        raise SystemExit(70)
