@@ -49,7 +49,7 @@ class Server:
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(*GONE):
             while request := await asyncio.wait_for(read_head(reader), self._keep_alive):
-                if not await self._answer(request, reader, writer):
+                if not await self._answer(request, reader, writer) or request.headers.get("connection") == "close":
                     break
         writer.close()
         with suppress(*GONE):
