@@ -82,7 +82,7 @@ def _round(envoy: int, port: int, path: str) -> Round:
 
 
 def _wrk(port: int, path: str) -> tuple[float, float, int]:
-    """Requests per second, p99 in milliseconds, and requests in all. Raises RuntimeError where any answer was not a 2xx."""
+    """Requests per second, p99 in milliseconds, requests in all. Raises RuntimeError unless every answer was a 2xx."""
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", f"http://127.0.0.1:{port}{path}"]
     text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS + 30).stdout
     if "Non-2xx" in text or "Socket errors" in text:
