@@ -1,0 +1,123 @@
+"""What several parts of Envoy's configuration share: limits, addresses, the HTTP connection's settings."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from services.catalog.addresses import Edge
+
+Json = dict[str, Any]
+
+BUFFER_BYTES = 65536
+"""Listeners and clusters alike: a held request with a large body then costs Envoy about 0.5 MB, not 2.5."""
+STREAM_WINDOW_BYTES = 65536
+CONNECTION_WINDOW_BYTES = 1048576
+CONNECT_TIMEOUT = "10s"
+"""A burst may overrun a small listen backlog: the kernel tries again after 1 s and 3 s, which 10 s leaves room for."""
+LONGEST_HOLD = 3600
+"""Seconds; the cap of `X-Hub-Wait`."""
+MANY = {
+    "thresholds": [
+        {"max_connections": 100000, "max_pending_requests": 100000, "max_requests": 100000, "max_retries": 100000}
+    ]
+}
+"""Circuit breakers out of the way: the limit on held requests is the scaler's, and it answers in words."""
+
+HUB_ADMIN = "hub_admin"
+GATE_DST = "gate_dst"
+GATE_DST_H2 = "gate_dst_h2"
+LAZYD = "lazyd"
+ADS = "ads"
+OWN_CLUSTERS = frozenset({HUB_ADMIN, GATE_DST, GATE_DST_H2, LAZYD, ADS})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where Envoy finds what the hub has on this machine, and where it listens."""
+
+    edge: Edge
+    folder: str
+    """Of the files this package is written to."""
+    gate: str
+    check: str
+    ads: str
+    admin: str
+    """The hub's own HTTP, a socket like the others."""
+    envoy_admin: str
+    domain: str | None = None
+    """Besides `localhost`: services are also `NAME.DOMAIN`."""
+    tls: tuple[str, str] | None = None
+    """Files of certificate chain and key, for the edge."""
+
+
+def pipe(path: str) -> Json:
+    return {"pipe": {"path": path}}
+
+
+def socket(host: str, port: int) -> Json:
+    """Envoy binds addresses, not names. Raises ValueError where `host` is any other name than localhost."""
+    address = "127.0.0.1" if host == "localhost" else str(ipaddress.ip_address(host.strip("[]") or "0.0.0.0"))
+    return {"socket_address": {"address": address, "port_value": port}}
+
+
+def static_load(cluster: str, *addresses: Json) -> Json:
+    endpoints = [{"endpoint": {"address": address}} for address in addresses]
+    return {"cluster_name": cluster, "endpoints": [{"lb_endpoints": endpoints}]}
+
+
+def typed(name: str, /, **fields: Any) -> Json:
+    """An `Any` of Envoy's: `name` is the message's full name."""
+    return {"@type": f"type.googleapis.com/{name}", **fields}
+
+
+def extension(name: str, message: str, /, **fields: Any) -> Json:
+    return {"name": name, "typed_config": typed(message, **fields)}
+
+
+def file_source(folder: str, name: str) -> Json:
+    return {"resource_api_version": "V3", "path_config_source": {"path": f"{folder}/{name}"}}
+
+
+def overwrite(headers: Mapping[str, str]) -> list[Json]:
+    return [
+        {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        for key, value in headers.items()
+    ]
+
+
+def http_protocol(*, h2: bool, **common: Any) -> Json:
+    """Upstream protocol options of a cluster. `common`: fields of its common_http_protocol_options."""
+    name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    windows = {
+        "initial_stream_window_size": STREAM_WINDOW_BYTES,
+        "initial_connection_window_size": CONNECTION_WINDOW_BYTES,
+    }
+    explicit: Json = {"http2_protocol_options": windows} if h2 else {"http_protocol_options": {}}
+    fields: Json = {"explicit_http_config": explicit}
+    if common:
+        fields["common_http_protocol_options"] = common
+    return {name: typed(name, **fields)}
+
+
+def connection_manager(stat_prefix: str, *, filters: Sequence[Json] = (), **fields: Any) -> Json:
+    """The network filter that speaks HTTP, with what edge, own ports and gate have in common."""
+    router = extension("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router")
+    settings: Json = {
+        "stat_prefix": stat_prefix,
+        "generate_request_id": False,
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "stream_idle_timeout": "0s",
+        "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "localhost"},
+        "http2_protocol_options": {
+            "allow_connect": True,
+            "initial_stream_window_size": STREAM_WINDOW_BYTES,
+            "initial_connection_window_size": CONNECTION_WINDOW_BYTES,
+        },
+        "http_filters": [*filters, router],
+        **fields,
+    }
+    name = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+    return extension("envoy.filters.network.http_connection_manager", name, **settings)

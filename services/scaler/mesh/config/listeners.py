@@ -1,0 +1,84 @@
+"""Listeners: the edge (in the bootstrap, it lives as long as Envoy) and the services' own ports (the LDS file)."""
+
+from __future__ import annotations
+
+from services.catalog.model import Catalog
+from services.scaler.mesh.config import common
+from services.scaler.mesh.config.common import Json, Place
+from services.scaler.mesh.config.map_back import map_back_filter
+from services.scaler.mesh.config.routes import OWN_KEY, own_ports
+
+RDS_FILE = "rds.json"
+OWN_RDS_FILE = "rds-own.json"
+
+
+def edge_listener(place: Place) -> Json:
+    chain: Json = {"filters": [_manager(place, "edge", RDS_FILE)]}
+    if place.tls is not None:
+        chain["transport_socket"] = _tls(*place.tls)
+    return _listener("edge", place.edge.host, place.edge.port, chain)
+
+
+def lds(catalog: Catalog, place: Place) -> Json:
+    """A listener per published port. Its text depends on its address alone, so no deployment drains its connections."""
+    kind = "type.googleapis.com/envoy.config.listener.v3.Listener"
+    return {
+        "resources": [
+            {"@type": kind, **_own_listener(key, host, int(key.rpartition("@")[2]), place)}
+            for key, (_, _, host) in own_ports(catalog)
+        ]
+    }
+
+
+def _own_listener(key: str, host: str, port: int, place: Place) -> Json:
+    mark = common.extension(
+        "envoy.filters.network.set_filter_state",
+        "envoy.extensions.filters.network.set_filter_state.v3.Config",
+        on_new_connection=[
+            {
+                "object_key": OWN_KEY,
+                "factory_key": "envoy.string",
+                "format_string": {"text_format_source": {"inline_string": key}},
+                "read_only": True,
+            }
+        ],
+    )
+    return _listener(key, host, port, {"filters": [mark, _manager(place, "own", OWN_RDS_FILE)]})
+
+
+def _listener(name: str, host: str, port: int, chain: Json) -> Json:
+    return {
+        "name": name,
+        "address": common.socket(host, port),
+        # Two Envoys would share the port silently, and answer by two configurations in turn.
+        "enable_reuse_port": False,
+        "per_connection_buffer_limit_bytes": common.BUFFER_BYTES,
+        "tcp_backlog_size": 4096,
+        "filter_chains": [chain],
+    }
+
+
+def _manager(place: Place, name: str, file: str) -> Json:
+    return common.connection_manager(
+        name,
+        filters=[map_back_filter(place)],
+        rds={"route_config_name": name, "config_source": common.file_source(place.folder, file)},
+        use_remote_address=True,
+        internal_address_config={"cidr_ranges": []},
+        normalize_path=True,
+        merge_slashes=True,
+        path_with_escaped_slashes_action="REJECT_REQUEST",
+        common_http_protocol_options={"headers_with_underscores_action": "DROP_HEADER"},
+        request_headers_timeout="60s",
+        server_header_transformation="PASS_THROUGH",
+    )
+
+
+def _tls(certificate: str, key: str) -> Json:
+    pair = {"certificate_chain": {"filename": certificate}, "private_key": {"filename": key}}
+    return common.extension(
+        "envoy.transport_sockets.tls",
+        "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        common_tls_context={"tls_certificates": [pair], "alpn_protocols": ["h2", "http/1.1"]},
+    )
+
