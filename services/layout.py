@@ -54,7 +54,8 @@ class Layout:
 
     @property
     def processes(self) -> Path:
-        """JSON: `{"supervisor": {"pid": 1, "start": TICKS}, "scaler": …, "envoy": …}`; start as in /proc/PID/stat."""
+        """JSON: `{"supervisor": {"pid": 1, "start": TICKS}, "scaler": …, "envoy": …, "boot": ID}`; start as in
+        /proc/PID/stat, boot as in /proc/sys/kernel/random/boot_id."""
         return self.run / "processes.json"
 
     @property

@@ -77,6 +77,21 @@ def descendants(root: int) -> set[int]:
     return found
 
 
+def session(leader: int) -> set[int]:
+    """Every process of the session that this process began."""
+    found = set()
+    for pid in pids():
+        fields = _stat(pid)
+        if fields and _runs(fields) and int(fields[3]) == leader:
+            found.add(pid)
+    return found
+
+
+def boot() -> str:
+    """Names this boot of the machine: start times of another boot mean nothing."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
 def pids() -> Iterable[int]:
     return (int(name) for name in os.listdir("/proc") if name.isdigit())
 

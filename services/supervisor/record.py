@@ -7,16 +7,17 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from services.supervisor.proc import Identity
+from services.supervisor.proc import Identity, boot
 
 
 def read(path: Path) -> dict[str, Identity]:
-    """Empty where there is no record or it cannot be read: then nothing can be said to be ours."""
+    """Empty where there is no record, it cannot be read, or the machine has been started anew since: then nothing can
+    be said to be ours."""
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or content.get("boot") != boot():
         return {}
     found = {}
     for name, entry in content.items():
@@ -28,7 +29,8 @@ def read(path: Path) -> dict[str, Identity]:
 
 def write(path: Path, processes: Mapping[str, Identity]) -> None:
     """Atomic: a reader sees the old record or the new one."""
-    entries = {name: {"pid": one.pid, "start": one.start} for name, one in processes.items()}
+    entries: dict[str, object] = {name: {"pid": one.pid, "start": one.start} for name, one in processes.items()}
+    entries["boot"] = boot()
     fresh = path.with_suffix(".new")
     fresh.write_text(json.dumps(entries) + "\n")
     os.replace(fresh, path)

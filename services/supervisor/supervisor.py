@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from services.layout import Layout
-from services.supervisor import logs, record
+from services.supervisor import leftovers, logs, record
 from services.supervisor.config import Config, Exit, SupervisorError
 from services.supervisor.ending import end_all
 from services.supervisor.parts import EnvoyPart, Part, ScalerPart, describe
@@ -60,6 +60,8 @@ class Supervisor:
         seen = max(1, self._signals.stops)
         running = [(part.name, part.process) for part in self._parts if part.process]
         end_all(running, wait=self._wait, hurried=lambda: self._signals.stops > seen, say=self._say)
+        # A scaler that had to be killed may have left replicas of an earlier life, which are no descendants of ours.
+        leftovers.end_replicas(self._layout, self._say)
         for part in self._parts:
             part.close()
         self._selector.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from services.supervisor import lock, proc
+from services.supervisor import lock, proc, record
 from services.supervisor.config import Exit
 from services.supervisor.proc import Identity
 from tests.support.ports import free_port
@@ -120,7 +120,7 @@ def test_what_is_not_ours_is_never_ended_though_its_number_stands_in_the_record(
         start = Identity.of(bystander.pid)
         assert start
         hub.layout.make()
-        hub.layout.processes.write_text(f'{{"envoy": {{"pid": {bystander.pid}, "start": {start.start - 1}}}}}')
+        record.write(hub.layout.processes, {"envoy": Identity(bystander.pid, start.start - 1)})
         hub.up()
         assert bystander.poll() is None
         bystander.kill()

@@ -1,0 +1,84 @@
+"""`aihub logs`: what a service, or a part of the hub itself, has written."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from services.cli import options
+from services.cli.failure import Failure
+from services.layout import Layout
+from services.supervisor import logs as files
+from services.supervisor.config import Exit
+
+_PARTS = ("scaler", "envoy", "supervisor")
+_LOOK = 0.2
+
+
+@click.command()
+@options.service_name
+@options.data
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now, until Ctrl-C.")
+@click.option("-n", "count", type=click.IntRange(0), default=100, show_default=True, help="Lines from the end.")
+def logs(name: str, layout: Layout, follow: bool, count: int) -> None:
+    """Print the log of a service; of the hub itself with scaler, envoy or supervisor as the name.
+
+    Needs no running hub.
+
+    \b
+    Examples:
+      aihub logs chroma
+      aihub logs -f scaler
+    """
+    path = _path(layout, name)
+    begin = files.size(path)
+    text = files.tail(path, count) if count else ""
+    if text:
+        click.echo(text)
+    if follow:
+        for more in _growing(path, begin):
+            click.echo(more, nl=False)
+
+
+def _path(layout: Layout, name: str) -> Path:
+    own = layout.logs / f"{name}.log"
+    if name in _PARTS and own.exists():
+        return own
+    known = sorted(path.stem for path in (layout.logs / "services").glob("*.log"))
+    if name in known:
+        return layout.service_log(name)
+    near = difflib.get_close_matches(name, [*known, *_PARTS], n=1)
+    raise Failure(
+        f"no log of {name} in {layout.logs}",
+        code=Exit.BAD_INPUT,
+        remedy=f"Did you mean {near[0]}?" if near else "A service has a log once it was started.",
+    )
+
+
+def _growing(path: Path, begin: int) -> Iterator[str]:
+    """What is written from byte `begin` on, through every rotation."""
+    with_file = path.open("rb")
+    with_file.seek(begin)
+    try:
+        while True:
+            more = with_file.read()
+            if more:
+                yield more.decode(errors="replace")
+                continue
+            time.sleep(_LOOK)
+            try:
+                now = path.stat()
+            except FileNotFoundError:
+                continue
+            if now.st_ino != os.fstat(with_file.fileno()).st_ino:
+                with_file.close()
+                with_file = path.open("rb")
+            elif now.st_size < with_file.tell():
+                with_file.seek(0)
+    finally:
+        with_file.close()

@@ -1,0 +1,151 @@
+"""`aihub up`: becomes the supervisor, or starts one in the background and waits until the hub answers."""
+
+from __future__ import annotations
+
+import glob
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+
+import services
+from services.cli import access, options
+from services.cli.failure import Failure
+from services.cli.hub import Hub
+from services.layout import Layout
+from services.supervisor import lock
+from services.supervisor.config import Exit, Listen
+
+_CATALOG = "docker-compose.distributed-ai.yml"
+_UP_LIMIT = 180.0
+_LOOK = 0.05
+
+
+def _listen(context: click.Context, parameter: click.Parameter, value: str) -> Listen:
+    try:
+        return Listen.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
+
+
+@click.command()
+@click.option(
+    "--catalog",
+    "catalogs",
+    multiple=True,
+    metavar="FILE",
+    help=f"Compose file or glob; repeatable. Default: {_CATALOG}.",
+)
+@options.data
+@click.option("--listen", callback=_listen, default="127.0.0.1:8000", show_default=True, metavar="HOST:PORT")
+@click.option(
+    "--memory", type=options.Size(), help="What all services together may take, as in 8G. Default: the host's."
+)
+@click.option(
+    "--concurrency", type=click.IntRange(1, 64), help="Threads of the gateway. Default: one a core, 4 at most."
+)
+@click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Serve HTTPS with it.")
+@click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--detach", "-d", is_flag=True, help="Return once the hub answers; it goes on in the background.")
+def up(
+    catalogs: tuple[str, ...],
+    layout: Layout,
+    listen: Listen,
+    memory: int | None,
+    concurrency: int | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    detach: bool,
+) -> None:
+    """Start the hub.
+
+    In the foreground until Ctrl-C or SIGTERM, which end every process of it; data stays. What a killed hub left running
+    is taken over.
+
+    \b
+    Examples:
+      aihub up --detach
+      aihub up --listen 127.0.0.1:9000 --data ~/other-hub
+      aihub up --catalog my-services.yml --memory 8G
+      aihub up --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem
+
+    Exit codes: 2 the catalogue has faults, 3 a hub already runs on the data folder, 4 the address is taken.
+    """
+    if (tls_cert is None) != (tls_key is None):
+        raise click.UsageError("--tls-cert and --tls-key go together")
+    # -P: a folder named `services` where the user happens to stand must not be taken for ours.
+    argv = [sys.executable, "-P", "-m", "services.supervisor", "--data", str(layout.data), "--listen", str(listen)]
+    for catalog in _catalogs(catalogs):
+        argv += ["--catalog", catalog]
+    for option, value in (("--memory", memory), ("--concurrency", concurrency)):
+        argv += [option, str(value)] if value is not None else []
+    if tls_cert and tls_key:
+        argv += ["--tls-cert", str(tls_cert.resolve()), "--tls-key", str(tls_key.resolve())]
+    if not detach:
+        os.execv(sys.executable, argv)
+    _in_background(argv, layout)
+    click.echo(access.tell(Hub(layout).status()))
+
+
+def _catalogs(said: tuple[str, ...]) -> list[str]:
+    """Absolute paths. Raises Failure where one of them names no file."""
+    if not said:
+        own = Path(services.__file__).parents[1] / _CATALOG
+        found = own if own.is_file() else Path(_CATALOG).resolve()
+        if not found.is_file():
+            raise Failure(
+                f"no {_CATALOG} here", code=Exit.BAD_INPUT, remedy="Name a catalogue: aihub up --catalog FILE"
+            )
+        return [str(found)]
+    files: list[str] = []
+    for pattern in said:
+        matches = sorted(glob.glob(os.path.expanduser(pattern))) if glob.has_magic(pattern) else [pattern]
+        if not matches or not all(os.path.isfile(match) for match in matches):
+            raise Failure(f"--catalog {pattern}: no such file", code=Exit.BAD_INPUT)
+        files += [os.path.abspath(match) for match in matches]
+    return files
+
+
+def _in_background(argv: list[str], layout: Layout) -> None:
+    """Start the supervisor in a session of its own, pass on what it says until the hub is up. Raises Failure."""
+    if (pid := lock.holder(layout.lock)) is not None:
+        who = f" (pid {pid})" if pid else ""
+        raise Failure(
+            f"a hub already runs on {layout.data}{who}",
+            code=Exit.WRONG_STATE,
+            remedy="`aihub status` shows it, `aihub down` ends it; --data DIR starts another one beside it.",
+        )
+    log = layout.logs / "supervisor.log"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        output = log.open("ab")
+    except OSError as error:
+        raise Failure(f"cannot write {log}: {error.strerror}", remedy="Choose another folder: --data DIR") from None
+    with output:
+        begin = output.tell()
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/"
+        )
+    _follow(process, log, begin)
+
+
+def _follow(process: subprocess.Popen[bytes], log: Path, begin: int) -> None:
+    deadline = time.monotonic() + _UP_LIMIT
+    with log.open("rb") as said:
+        said.seek(begin)
+        while True:
+            ended = process.poll()
+            text = said.read().decode(errors="replace")
+            click.echo(text, nl=False, err=True)
+            if ended is not None:
+                raise SystemExit(ended or int(Exit.FAILED))
+            if "hub is up at" in text:
+                break
+            if time.monotonic() > deadline:
+                raise Failure(f"the hub is not up after {_UP_LIMIT:.0f} s", remedy=f"It goes on trying; see {log}")
+            time.sleep(_LOOK)
+    # It lives on without us: Popen must not warn that nobody waited for it.
+    process.returncode = 0

@@ -1,0 +1,102 @@
+"""The running hub as the commands see it: JSON over HTTP on a unix socket of the data folder.
+
+Standard library alone, so that a command answers in the time Python takes to start. The socket is the supervisor's:
+while the scaler is being started again a question waits and is answered.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from services.cli.failure import Failure, Refused, no_hub
+from services.layout import Layout
+from services.supervisor.config import Exit
+
+_PATIENCE = 15.0
+
+
+class Hub:
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+
+    def status(self, *, patience: float = _PATIENCE) -> dict[str, Any]:
+        return self.get("/v1/status", patience=patience)
+
+    def get(self, path: str, *, patience: float = _PATIENCE) -> dict[str, Any]:
+        return self._ask("GET", path, patience)
+
+    def post(self, path: str, *, patience: float = _PATIENCE, **query: object) -> dict[str, Any]:
+        said = {key: value for key, value in query.items() if value is not None}
+        return self._ask("POST", f"{path}?{urlencode(said)}" if said else path, patience)
+
+    def tell(self, service: str, verb: str, *, patience: float = _PATIENCE, **query: object) -> dict[str, Any]:
+        """One act on one service. Raises Refused with the hub's word where it does not do it."""
+        return self.post(f"{_of(service)}/{verb}", patience=patience, **query)
+
+    def explain(self, service: str) -> dict[str, Any]:
+        return self.get(f"{_of(service)}/explain")
+
+    def _ask(self, method: str, path: str, patience: float) -> dict[str, Any]:
+        """Raises Failure where no hub runs, it does not answer within `patience` seconds, or it refuses."""
+        connection = _Connection(str(self.layout.admin_socket), patience)
+        try:
+            connection.request(method, path, headers={"Host": "hub", "Connection": "close"})
+            answer = connection.getresponse()
+            body = answer.read()
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise no_hub(self.layout.data) from None
+        except PermissionError:
+            raise Failure(f"the hub on {self.layout.data} belongs to another user") from None
+        except (OSError, http.client.HTTPException) as error:
+            raise Failure(
+                f"the hub does not answer ({error or type(error).__name__})",
+                remedy="Its scaler may be starting again; `aihub logs scaler` tells.",
+            ) from None
+        finally:
+            connection.close()
+        return _understand(answer.status, body)
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str, patience: float) -> None:
+        super().__init__("hub", timeout=patience)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _of(service: str) -> str:
+    return f"/v1/services/{quote(service, safe='')}"
+
+
+def _understand(status: int, body: bytes) -> dict[str, Any]:
+    try:
+        said = json.loads(body)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        raise Failure(
+            f"the hub's answer ({status}) is not understood", remedy="Is it of another version? aihub down; aihub up"
+        )
+    if status < 400:
+        return said
+    error = said.get("error") or {}
+    unknown = status == 404 and error.get("code") == "unknown-service"
+    remedy = str(error.get("remedy") or "")
+    if error.get("hint"):
+        remedy = f"Did you mean {error['hint']}?"
+    elif unknown:
+        remedy = "`aihub status` lists them."
+    raise Refused(
+        str(error.get("code", "")),
+        str(error.get("message", f"the hub answered {status}")),
+        code=Exit.BAD_INPUT if status in (400, 404) else Exit.FAILED,
+        remedy=remedy,
+    )

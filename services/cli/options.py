@@ -1,0 +1,80 @@
+"""What many commands take: the data folder, names of services, JSON instead of words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from services.cli import words
+from services.cli.failure import Failure
+from services.cli.hub import Hub
+from services.layout import Layout
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def data(command: F) -> F:
+    """`--data`, handed to the command as `layout`."""
+    return click.option(
+        "--data",
+        "layout",
+        metavar="DIR",
+        callback=lambda context, parameter, value: Layout.at(value),
+        help="Data folder of the hub. Default: $AIHUB_DATA, else ~/.local/share/aihub.",
+    )(command)
+
+
+def as_json(command: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
+
+
+class ServiceName(click.ParamType[str]):
+    """The name of a service; the shell completes it from the running hub."""
+
+    name = "name"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        try:
+            services = Hub(ctx.params.get("layout") or Layout.at(None)).status(patience=1.0)["services"]
+        except Failure:
+            return []
+        return [
+            CompletionItem(name, help=service["state"])
+            for name, service in services.items()
+            if name.startswith(incomplete)
+        ]
+
+
+class Span(click.ParamType[float]):
+    """Seconds, written as 8h or 30m."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            return words.seconds_of(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Size(click.ParamType[int]):
+    """Bytes, written as 512M or 8G."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            return words.bytes_of(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+service_name = click.argument("name", type=ServiceName())
+service_names = click.argument("names", nargs=-1, required=True, type=ServiceName(), metavar="NAME...")
