@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from services.cli import options
+from services.cli import access, options
 from services.cli.failure import Failure
 from services.cli.hub import Hub
 from services.layout import Layout
@@ -16,16 +16,19 @@ from services.supervisor.config import Exit
 
 
 @click.command()
-@options.service_name
+@click.argument("name", required=False, type=options.ServiceName())
 @options.data
 @click.option("--for", "reader", type=click.Choice(["programs", "people"]), default="programs", show_default=True)
-def url(name: str, layout: Layout, reader: str) -> None:
-    """Print a service's address. It answers asleep or awake.
+def url(name: str | None, layout: Layout, reader: str) -> None:
+    """Print a service's address, or the hub's. It answers asleep or awake.
 
     \b
     Example:
       curl "$(aihub url chroma)/api/v2/heartbeat"
     """
+    if name is None:
+        click.echo(access.origin(Hub(layout).status()))
+        return
     where = _addresses(layout, name)
     click.echo(where["api"] if reader == "programs" else where["origin"])
 

@@ -19,8 +19,9 @@ from services.layout import Layout
 @options.data
 @options.as_json
 @click.option("--all", "everything", is_flag=True, help="Services too that this machine cannot run.")
+@click.option("--addresses", is_flag=True, help="Where each is, and lines to try, instead of why.")
 @click.option("--watch", is_flag=True, help="Look again every second, until Ctrl-C.")
-def status(layout: Layout, as_json: bool, everything: bool, watch: bool) -> None:
+def status(layout: Layout, as_json: bool, everything: bool, addresses: bool, watch: bool) -> None:
     """Show each service: its state, its memory and why it is awake or asleep. Wakes nothing.
 
     \b
@@ -37,7 +38,7 @@ def status(layout: Layout, as_json: bool, everything: bool, watch: bool) -> None
         else:
             if watch:
                 click.clear()
-            click.echo(_told(found, everything))
+            click.echo(access.tell(found) if addresses else _told(found, everything))
         if not watch:
             return
         time.sleep(1.0)
