@@ -2,15 +2,15 @@
 
 A start is charged before it is issued. Room is made by putting services to sleep that nobody uses, longest idle first;
 what is in use is never touched. A service that cannot have its room keeps its place: others may pass it for a while,
-then nobody does, so that room for it can gather.
+then nobody does for a while, so that room for it can gather.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from services.scaler.core import resting, waking
-from services.scaler.core.effects import Start
+from services.scaler.core import needing, resting, waking
+from services.scaler.core.effects import Refusal, Start
 from services.scaler.core.state import Life, Replica, ServiceState, World
 
 MEMORY = "memory"
@@ -18,52 +18,51 @@ MEMORY = "memory"
 _PASSING_TIME = 30.0
 """Seconds for which others may pass a service that waits for room."""
 
+_TURN_TIME = 60.0
+"""Seconds for which nobody passes it after that."""
+
 
 def admit(world: World) -> None:
     """Start what may start, in order of the queue."""
     if world.closing:
         return
     relieve(world)
+    if not world.queue:
+        return
+    for name in list(world.queue):
+        if waking.may_leave_queue(world, world.services[name]):
+            waking.give_up(world, world.services[name])
+    places = world.settings.start_cap - sum(replica.life is Life.STARTING for replica in replicas(world))
+    total = world.budget.get(MEMORY)
     for name in _in_turn(world):
-        service = world.services.get(name)
-        if service is None or waking.may_leave_queue(world, service):
-            _give_up(world, name)
-            continue
-        if sum(replica.life is Life.STARTING for replica in replicas(world)) >= world.settings.start_cap:
+        if places <= 0:
             return
+        service = world.services[name]
         need = room_needed(world, service)
-        total = world.budget.get(MEMORY)
-        if total is not None and need > total:
-            reason = f"{name} needs {_size(need)}, the whole budget is {_size(total)}"
-            waking.fail(world, service, reason)
-            continue
-        if total is None or charged(world) + need <= total:
+        if total is None or world.charged() + need <= total:
             _start(world, service, need)
-            continue
-        if make_room(world, need, for_whom=name):
-            service.no_room = f"{name} needs {_size(need)}; room is being made"
+            places -= 1
+        elif need > total:
+            reason = f"{name} needs {_size(need)}, the whole budget is {_size(total)}"
+            waking.fail(world, service, reason, Refusal.NO_ROOM)
+        elif make_room(world, need, for_whom=name):
+            service.no_room = ""
             return
-        held = charged(world)
-        service.no_room = (
-            f"{name} needs {_size(need)}, and {_size(held)} of {_size(total)} are in use by services that are busy"
-        )
-        assert service.queued_at is not None
-        if world.now - service.queued_at >= _PASSING_TIME:
+        elif _goes_first(world, service, need, total):
             return
-        world.schedule(service.queued_at + _PASSING_TIME, name)
 
 
 def relieve(world: World) -> None:
     """Where measured sizes have outgrown the budget, idle services yield until it holds again."""
     total = world.budget.get(MEMORY)
-    if total is not None and charged(world) > total:
+    if total is not None and world.charged() > total:
         make_room(world, 0, for_whom="")
 
 
 def make_room(world: World, need: int, *, for_whom: str) -> bool:
     """Put idle services to sleep until `need` bytes fit. False, and nothing done, where that can't be reached."""
     total = world.budget[MEMORY]
-    missing = charged(world) + need - total
+    missing = world.charged() + need - total
     missing -= sum(replica.charge for replica in replicas(world) if _yields_already(replica))
     if missing <= 0:
         return True
@@ -88,7 +87,7 @@ def replicas(world: World) -> Iterator[Replica]:
 
 def charged(world: World) -> int:
     """Bytes of the memory budget that are reserved."""
-    return sum(replica.charge for replica in replicas(world))
+    return world.charged()
 
 
 def room_needed(world: World, service: ServiceState) -> int:
@@ -109,13 +108,39 @@ def _in_turn(world: World) -> list[str]:
     """First what a service in use asks for (it holds memory while it waits), then in order of asking."""
 
     def turn(name: str) -> tuple[bool, float]:
-        service = world.services.get(name)
-        if service is None:
-            return (True, 0.0)
+        service = world.services[name]
         urgent = any(world.services[other].awake for other in service.dependents)
         return (not urgent, service.queued_at or 0.0)
 
     return sorted(world.queue, key=turn)
+
+
+def _goes_first(world: World, service: ServiceState, need: int, total: int) -> bool:
+    """Note why it has no room. True while nobody may pass it; then it goes to the end of the queue, for what is busy
+    may stay so and others fit. Where room can never gather, or only the hub itself wants it, all may pass always."""
+    assert service.queued_at is not None
+    if not service.no_room:
+        world.touch(*service.dependents)
+    service.no_room = (
+        f"{service.name} needs {_size(need)}, and {_size(world.charged())} of {_size(total)} are in use by services "
+        "that are busy"
+    )
+    passing_ends = service.queued_at + _PASSING_TIME
+    if world.now < passing_ends:
+        world.schedule(passing_ends, service.name)
+        return False
+    turn_ends = passing_ends + _TURN_TIME
+    if world.now >= turn_ends:
+        service.queued_at = world.now
+        world.schedule(world.now + _PASSING_TIME, service.name)
+        return False
+    world.schedule(turn_ends, service.name)
+    fixed = sum(one.charge for one in replicas(world) if _never_yields(world, world.services[one.service]))
+    return need + fixed <= total and needing.insisted(world, service, people_only=True)
+
+
+def _never_yields(world: World, service: ServiceState) -> bool:
+    return service.min_replicas > 0 or service.pinned(world.now)
 
 
 def _start(world: World, service: ServiceState, need: int) -> None:
@@ -134,16 +159,6 @@ def _start(world: World, service: ServiceState, need: int) -> None:
     world.add_replica(service, replica)
     world.decide(service.name, "start", f"{len(service.demands)} waiting, {_size(need)} reserved")
     world.emit(Start(replica.id, service.name, replica.attempt))
-
-
-def _give_up(world: World, name: str) -> None:
-    service = world.services.get(name)
-    if service is None:
-        del world.queue[name]
-        return
-    world.leave_queue(service)
-    service.waking = False
-    world.decide(name, "give up", "nobody waits for it any more")
 
 
 def _yields_already(replica: Replica) -> bool:

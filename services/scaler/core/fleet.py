@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from services.catalog.model import Catalog, Service
-from services.scaler.core import admission, lifecycle, resting, scaling, waking
+from services.catalog.model import Service
+from services.scaler.core import admission, lifecycle, needing, resting, scaling, waking
 from services.scaler.core.effects import Effect, Refusal, Refuse
 from services.scaler.core.events import (
     BudgetSet,
@@ -181,17 +181,18 @@ class Fleet:
 
     def _asked(self, event: PullAsked | PinSet | Unpinned | Pruned) -> None:
         service = self.world.services.get(event.service)
-        if service is None:
+        if service is None or service.retired:
             return
         match event:
             case PullAsked():
-                service.pulling = True
+                service.pulling = not service.unavailable
             case Pruned():
                 if service.preparation is Preparation.DONE:
                     service.preparation = Preparation.UNKNOWN
             case PinSet():
                 service.pinned_until = float("inf") if event.until is None else event.until
                 service.waking = service.forced = True
+                service.demanded_at = self.world.now
             case Unpinned():
                 service.pinned_until = None
                 self.world.used(service, "it was pinned")
@@ -220,10 +221,9 @@ class Fleet:
         world = self.world
         world.closing = False
         world.demand_of.clear()
-        world.replica_of.clear()
+        world.forget_replicas()
         world.queue.clear()
         for service in list(world.services.values()):
-            service.replicas.clear()
             service.demands.clear()
             service.waking = service.pulling = service.forced = service.restarting = False
             service.preparation, service.progress = Preparation.UNKNOWN, None
@@ -236,7 +236,6 @@ class Fleet:
         """Take in a catalogue. Running replicas stay; what has changed is replaced at its next rest or wake."""
         world = self.world
         world.catalog = event.catalog
-        needs, dependents = _edges(event.catalog)
         for name, spec in event.catalog.services.items():
             service = world.services.get(name)
             if service is None:
@@ -244,11 +243,11 @@ class Fleet:
             else:
                 _replace(service, spec)
             service.retired = False
-            service.needs, service.dependents = needs[name], dependents[name]
             service.unavailable = event.unavailable.get(name, "")
         for name, service in list(world.services.items()):
             if name not in event.catalog.services:
                 _retire(world, service)
+        needing.connect(world)
         world.touch(*world.services)
 
 
@@ -261,23 +260,9 @@ def _replace(service: ServiceState, spec: Service) -> None:
 
 
 def _retire(world: World, service: ServiceState) -> None:
-    service.retired, service.needs, service.dependents = True, (), ()
-    service.waking = service.pulling = False
+    service.retired = True
+    service.waking = service.pulling = service.forced = service.restarting = False
     world.leave_queue(service)
     world.refuse_all(service, Refusal.UNAVAILABLE, f"{service.name} is no longer in the catalogue", 60.0)
     if not service.replicas:
         del world.services[service.name]
-
-
-def _edges(catalog: Catalog) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
-    """What each service needs, and who needs it."""
-    known = catalog.services
-    needs = {
-        name: tuple(dict.fromkeys(other for other in (*(d.service for d in s.depends_on), *s.uses) if other in known))
-        for name, s in known.items()
-    }
-    dependents: dict[str, list[str]] = {name: [] for name in known}
-    for name, others in needs.items():
-        for other in others:
-            dependents[other].append(name)
-    return needs, {name: tuple(others) for name, others in dependents.items()}

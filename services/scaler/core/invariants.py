@@ -14,7 +14,7 @@ from services.scaler.core.state import Life, ServiceState, World
 def broken(fleet: Fleet) -> list[str]:
     """Every law that does not hold, one line each; empty where all do."""
     world = fleet.world
-    faults = _books(world)
+    faults = _books(fleet)
     for service in world.services.values():
         faults += [f"{service.name}: {fault}" for fault in _service(world, service)]
     starting = sum(replica.life is Life.STARTING and replica.endpoints == {} for replica in replicas(world))
@@ -23,9 +23,9 @@ def broken(fleet: Fleet) -> list[str]:
     return faults
 
 
-def _books(world: World) -> list[str]:
-    """Each fact that is kept twice says the same both times."""
-    faults = []
+def _books(fleet: Fleet) -> list[str]:
+    """Each fact that is kept twice says the same both times, and the step left nothing over."""
+    world, faults = fleet.world, []
     demands = {demand: s.name for s in world.services.values() for demand in s.demands}
     if demands != world.demand_of:
         faults.append(f"demands {demands} are booked as {world.demand_of}")
@@ -35,6 +35,12 @@ def _books(world: World) -> list[str]:
     queued = {s.name for s in world.services.values() if s.queued_at is not None}
     if queued != set(world.queue):
         faults.append(f"queued {queued} are booked as {set(world.queue)}")
+    charged = sum(replica.charge for replica in replicas(world))
+    if charged != world.charged():
+        faults.append(f"{charged} bytes are reserved, {world.charged()} are booked")
+    due = fleet.next_deadline()
+    if due is not None and due <= world.now:
+        faults.append(f"the step ended with a timer of {due} at {world.now}")
     if world.dirty:
         faults.append(f"the step ended with {list(world.dirty)} not looked at")
     return faults
@@ -51,8 +57,6 @@ def _service(world: World, service: ServiceState) -> list[str]:
         faults.append("a request is held beyond its limit")
     if service.demands and not _going_on(world, service, lives):
         faults.append("requests wait and nothing goes on for them")
-    if len(lives) > max(service.spec.scaling.max_replicas, 1) and not service.retired:
-        faults.append(f"{len(lives)} replicas, at most {service.spec.scaling.max_replicas} may be")
     if lives.count(Life.STARTING) > 1:
         faults.append("two starts at once")
     if service.queued_at is not None and Life.STARTING in lives:

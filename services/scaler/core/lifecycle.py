@@ -59,7 +59,12 @@ def ready(world: World, event: Ready) -> None:
     if found is None:
         return
     service, replica = found
-    service.failures, service.failure, service.retry_at = 0, "", 0.0
+    if replica.dead:
+        _crashed(world, service, replica, replica.reason)
+        return
+    service.failure, service.retry_at = "", 0.0
+    if len(_recent_crashes(world, service)) <= world.settings.crash_limit:
+        service.failures = 0  # in a loop of crashes a start that succeeds proves nothing
     service.start_seconds = [*service.start_seconds, world.now - replica.begun][-_STARTS_REMEMBERED:]
     replica.ready_at = world.now
     world.used(service, "it has just started")
@@ -80,13 +85,14 @@ def start_failed(world: World, event: StartFailed) -> None:
 
 def exited(world: World, event: Exited) -> None:
     found = world.replica(event.replica)
-    # While a start, a thaw or a stop is awaited, its own outcome tells the end.
-    if found is None or found[1].life in (Life.STARTING, Life.RESUMING, Life.STOPPING):
+    if found is None or found[1].life is Life.STOPPING:
         return
     service, replica = found
-    world.decide(service.name, "crashed", event.reason)
-    _clear_away(world, service, replica)
-    _count_crash(world, service, event.reason)
+    if replica.life in (Life.STARTING, Life.RESUMING):
+        # The outcome that is awaited will tell; a success that was on its way already is none any more.
+        replica.dead, replica.reason = True, event.reason
+        return
+    _crashed(world, service, replica, event.reason)
 
 
 def drained(world: World, event: Drained) -> None:
@@ -132,6 +138,7 @@ def paused(world: World, event: Paused) -> None:
         world.emit(Resume(replica.id, service.name, replica.attempt))
         return
     replica.move(Life.PAUSED, world.new_attempt(), world.now)
+    replica.busy = ""
     if replica.rest_to == "stopped" and not (service.demands or service.waking):
         waking.stop(world, service, replica, replica.reason)
     world.touch(service.name, *service.needs)
@@ -152,10 +159,14 @@ def pause_failed(world: World, event: PauseFailed) -> None:
 
 def resumed(world: World, event: Resumed) -> None:
     found = world.answered(event.replica, event.attempt, Life.RESUMING)
-    if found is not None:
-        service, replica = found
-        world.used(service, "it has just been resumed")
-        waking.publish(world, service, replica)
+    if found is None:
+        return
+    service, replica = found
+    if replica.dead:
+        _crashed(world, service, replica, replica.reason)
+        return
+    world.used(service, "it has just been resumed")
+    waking.publish(world, service, replica)
 
 
 def resume_failed(world: World, event: ResumeFailed) -> None:
@@ -173,7 +184,7 @@ def stopped(world: World, event: Stopped) -> None:
     service, replica = found
     world.drop_replica(service, replica)
     if service.restarting and not service.replicas:
-        service.restarting, service.waking = False, True
+        service.restarting, service.waking, service.demanded_at = False, True, world.now
 
 
 def adopted(world: World, event: Adopted) -> None:
@@ -223,25 +234,37 @@ def meddled(world: World, event: Meddled) -> None:
     if event.now == "paused" and replica.life in (Life.READY, Life.DRAINING, Life.WITHDRAWING):
         attempt = world.new_attempt()
         replica.move(Life.PAUSED, attempt, world.now)
+        replica.busy, service.restarting = "", False
         world.emit(Withdraw(replica.id, service.name, attempt, urgent=True))
-        world.touch(service.name, *service.dependents)
+        world.touch(service.name, *service.needs, *service.dependents)
 
 
 def _stay(world: World, service: ServiceState, replica: Replica, reason: str) -> None:
     world.used(service, reason)
+    service.restarting = service.forced = False
     waking.publish(world, service, replica)
+
+
+def _crashed(world: World, service: ServiceState, replica: Replica, reason: str) -> None:
+    world.decide(service.name, "crashed", reason)
+    _clear_away(world, service, replica)
+    _count_crash(world, service, reason)
 
 
 def _clear_away(world: World, service: ServiceState, replica: Replica) -> None:
     """The program is gone. Its endpoint is withdrawn first, for its address is free only when no gateway has it."""
-    replica.dead = True
+    replica.dead, replica.busy = True, ""
     replica.move(Life.STOPPING, world.new_attempt(), world.now)
     world.emit(Withdraw(replica.id, service.name, replica.attempt))
     world.touch(service.name, *service.dependents)
 
 
 def _count_crash(world: World, service: ServiceState, reason: str) -> None:
-    since = world.now - world.settings.crash_window
-    service.crashes = [*(at for at in service.crashes if at > since), world.now]
+    service.crashes = [*_recent_crashes(world, service), world.now]
     if len(service.crashes) > world.settings.crash_limit:
         waking.fail(world, service, f"it crashed {len(service.crashes)} times within a minute, last: {reason}")
+
+
+def _recent_crashes(world: World, service: ServiceState) -> list[float]:
+    since = world.now - world.settings.crash_window
+    return [at for at in service.crashes if at > since]

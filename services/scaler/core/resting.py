@@ -7,8 +7,9 @@ any demand on the way there takes it back (see `waking`). No reading is no data:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import assert_never
 
-from services.scaler.core import waking
+from services.scaler.core import needing, waking
 from services.scaler.core.effects import Drain
 from services.scaler.core.events import SleepAsked
 from services.scaler.core.state import Life, Replica, ServiceState, World
@@ -23,23 +24,14 @@ def consider(world: World, service: ServiceState) -> None:
     ready = service.in_life(Life.READY)
     if not ready:
         return
-    if use(world, service):
-        if service.pinned_until is not None:
+    if service.retired:
+        _consider_retired(world, service, ready)
+    elif use(world, service):
+        if service.pinned(world.now) and service.pinned_until is not None:
             world.schedule(service.pinned_until, service.name)
         _shrink(world, service, ready)
-        return
-    stale = service.retired or any(replica.digest != service.spec.digest for replica in ready)
-    if len(ready) <= service.min_replicas and not stale:
-        return
-    due = service.last_use + (0.0 if service.retired else service.spec.scaling.idle_timeout)
-    due = max(due, max(replica.drain_after for replica in ready))
-    if world.now < due:
-        world.schedule(due, service.name)
-    elif quiet(world, service):
-        idle = world.now - service.last_use
-        to = "stopped" if stale else service.spec.scaling.rest.value
-        for replica in ready:
-            rest(world, service, replica, to, f"no use for {idle:.0f} s")
+    else:
+        _consider_idle(world, service, ready)
 
 
 def use(world: World, service: ServiceState) -> list[str]:
@@ -51,15 +43,24 @@ def use(world: World, service: ServiceState) -> list[str]:
         reasons.append("somebody waits for it")
     if service.flow is not None and service.flow.active > 0 and not _only_silent(service):
         reasons.append(f"{service.flow.active} requests in flight")
-    reasons += [f"{name} is awake and needs it" for name in service.dependents if world.services[name].awake]
+    reasons += dict.fromkeys(replica.busy for replica in service.in_life(Life.READY) if replica.busy)
+    for name in service.dependents:
+        other = world.services[name]
+        if needing.wanted(other):
+            reasons.append(f"{name} {'is awake' if other.awake else 'is about to start'} and needs it")
     return reasons
+
+
+def fresh(world: World, service: ServiceState) -> bool:
+    """Whether the last traffic reading still counts."""
+    return service.flow is not None and world.now < service.flow_at + world.settings.flow_valid
 
 
 def quiet(world: World, service: ServiceState) -> bool:
     """A fresh reading, taken after the last request was let go on, shows nothing in flight."""
-    if service.flow is None or world.now - service.flow_at > world.settings.flow_valid:
+    if service.flow is None or not fresh(world, service) or service.flow_at <= service.released_at:
         return False
-    return service.flow_at > service.released_at and (service.flow.active == 0 or _only_silent(service))
+    return service.flow.active == 0 or _only_silent(service)
 
 
 def rest(world: World, service: ServiceState, replica: Replica, to: str, reason: str) -> None:
@@ -93,24 +94,37 @@ def sleep_asked(world: World, event: SleepAsked) -> None:
 def restart_asked(world: World, name: str) -> None:
     """An idle service ends and starts again; one in use stays, and says why; one asleep just wakes."""
     service = world.services.get(name)
-    if service is None:
+    if service is None or service.retired:
         return
     reasons = [reason for reason in use(world, service) if reason != "pinned"]
     if reasons and service.in_life(Life.READY):
         world.decide(name, "stay", f"asked to restart, but {', '.join(reasons)}")
         return
-    service.forced = True
     if not service.replicas:
-        service.waking = True
-    service.restarting = bool(service.replicas)
+        service.waking = service.forced = True
+        service.demanded_at = world.now
     for replica in list(service.replicas.values()):
-        if replica.life is Life.READY:
-            rest(world, service, replica, "stopped", "asked to restart")
-        elif replica.life is Life.PAUSED:
-            waking.stop(world, service, replica, "asked to restart")
-        else:
-            replica.rest_to = "stopped"
+        if _ends_for_restart(world, service, replica):
+            service.restarting = service.forced = True
     world.touch(name)
+
+
+def _ends_for_restart(world: World, service: ServiceState, replica: Replica) -> bool:
+    match replica.life:
+        case Life.READY:
+            rest(world, service, replica, "stopped", "asked to restart")
+        case Life.PAUSED:
+            waking.stop(world, service, replica, "asked to restart")
+        case Life.DRAINING | Life.WITHDRAWING | Life.PAUSING:
+            replica.rest_to = "stopped"
+        case Life.STARTING | Life.RESUMING:
+            world.decide(service.name, "stay", "asked to restart, but it is about to be up anyway")
+            return False
+        case Life.STOPPING:
+            pass
+        case _:
+            assert_never(replica.life)
+    return True
 
 
 def may_yield(world: World, for_whom: str) -> Iterator[Replica]:
@@ -125,7 +139,7 @@ def may_yield(world: World, for_whom: str) -> Iterator[Replica]:
         if replica.life is Life.PAUSED or (replica.rest_to == "paused" and _on_the_way(replica)):
             yield replica
         elif replica.life is Life.READY and quiet(world, service):
-            idle = world.now - service.last_use >= world.settings.victim_grace
+            idle = world.now >= service.last_use + world.settings.victim_grace
             if idle and world.now >= replica.drain_after:
                 yield replica
 
@@ -146,6 +160,9 @@ def _on_the_way(replica: Replica) -> bool:
 
 def _consider_paused(world: World, service: ServiceState, replica: Replica) -> None:
     due = replica.since + service.spec.scaling.stop_after
+    if service.flow is not None and service.flow.active > 0 and not service.in_life(Life.READY):
+        # Somebody else froze it with requests in flight: they are answered if that somebody thaws it.
+        due = max(due, service.flow_at + service.spec.scaling.stop_after)
     if service.retired or replica.digest != service.spec.digest:
         waking.stop(world, service, replica, "its catalogue entry has changed")
     elif world.now >= due:
@@ -154,23 +171,58 @@ def _consider_paused(world: World, service: ServiceState, replica: Replica) -> N
         world.schedule(due, service.name)
 
 
+def _consider_retired(world: World, service: ServiceState, ready: list[Replica]) -> None:
+    """What has left the catalogue goes when its requests are over. There may be no readings of it any more: then the
+    drain finds out, which proves that it is quiet or is refused."""
+    if any(replica.busy for replica in ready):
+        return  # the next measurement looks again
+    due = max(replica.drain_after for replica in ready)
+    if fresh(world, service) and not quiet(world, service):
+        due = max(due, service.flow_at + world.settings.flow_valid)
+    if world.now < due:
+        world.schedule(due, service.name)
+        return
+    for replica in ready:
+        rest(world, service, replica, "stopped", "it has left the catalogue")
+
+
+def _consider_idle(world: World, service: ServiceState, ready: list[Replica]) -> None:
+    stale = [replica for replica in ready if replica.digest != service.spec.digest]
+    spare = stale + [replica for replica in ready if replica not in stale][service.min_replicas :]
+    if not spare:
+        return
+    due = max(service.idle_since + service.spec.scaling.idle_timeout, *(replica.drain_after for replica in spare))
+    if world.now < due:
+        world.schedule(due, service.name)
+    elif quiet(world, service):
+        for replica in spare:
+            to = "stopped" if replica in stale else service.spec.scaling.rest.value
+            rest(world, service, replica, to, f"no use for {world.now - service.idle_since:.0f} s")
+
+
 def _shrink(world: World, service: ServiceState, ready: list[Replica]) -> None:
-    """One replica fewer, where the rest would have carried the load for a whole idle time."""
+    """One replica fewer, where the rest would have carried the load for a whole idle time, or the catalogue allows
+    fewer by now."""
     scaling = service.spec.scaling
     fewer = len(ready) - 1
-    if fewer < max(1, service.min_replicas) or service.flow is None:
+    if fewer < max(1, service.min_replicas):
+        service.low_since = None
         return
-    if service.flow.active > fewer * scaling.scale_up_threshold:
+    if service.flow is None or not fresh(world, service):
+        return
+    crowd = fewer < service.max_replicas and service.flow.active > fewer * scaling.scale_up_threshold
+    spare = [replica for replica in ready if not replica.busy]
+    if crowd or not spare:
         service.low_since = None
         return
     if service.low_since is None:
         service.low_since = world.now
-    due = max(service.low_since + scaling.idle_timeout, ready[-1].drain_after)
+    due = max(service.low_since + scaling.idle_timeout, spare[-1].drain_after)
     if world.now < due:
         world.schedule(due, service.name)
         return
     service.low_since = None
-    rest(world, service, ready[-1], scaling.rest.value, f"{fewer} replicas carry the load")
+    rest(world, service, spare[-1], scaling.rest.value, f"{fewer} replicas carry the load")
 
 
 def _only_silent(service: ServiceState) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.scaler.core import resting, waking
 from services.scaler.core.events import Measured, Traffic
 from services.scaler.core.state import Life, ServiceState, World
 
@@ -27,31 +28,43 @@ def measured(world: World, event: Measured) -> None:
     if found is None:
         return
     service, replica = found
+    settings = world.settings
     replica.memory = event.memory
     if replica.ready_at is not None:
         replica.peak = max(replica.peak, event.memory)
         service.size = max(service.size or 0, replica.peak)
-    if replica.ready_at is not None and world.now - replica.ready_at >= world.settings.settle_time:
-        replica.charge = int(event.memory * (1 + world.settings.headroom))
+    if replica.ready_at is not None and world.now >= replica.ready_at + settings.settle_time:
+        world.charge(replica, int(event.memory * (1 + settings.headroom)))
     else:
-        replica.charge = max(replica.charge, event.memory)
+        world.charge(replica, max(replica.charge, event.memory))
     limit = service.spec.busy.cpu
+    replica.busy = ""
     if limit > 0 and event.cpu > limit:
-        world.used(service, f"CPU at {event.cpu:.0%} of a core over the last minute")
-    if event.busy:
-        world.used(service, "its busy probe says so")
+        replica.busy = f"CPU at {event.cpu:.0%} of a core over the last minute"
+    elif event.busy:
+        replica.busy = "its busy probe says so"
+    if replica.busy:
+        world.used(service, replica.busy)
     world.touch(service.name)
 
 
 def grow(world: World, service: ServiceState) -> None:
-    """One replica more, where those that serve have more in flight than the catalogue wants."""
-    scaling = service.spec.scaling
-    ready = service.in_life(Life.READY)
-    if not ready or not scaling.scale_up_threshold or service.flow is None or service.retired:
+    """One replica more, where those that serve have more in flight than the catalogue wants, or are fewer than it
+    wants. A frozen one is thawed rather than a new one started."""
+    if service.retired or service.unavailable or world.closing or service.retry_at > world.now:
         return
-    if len(service.replicas) >= scaling.max_replicas or service.retry_at > world.now:
+    if not service.in_life(Life.READY) or service.in_life(Life.STARTING, Life.RESUMING):
         return
-    if world.now - service.flow_at > world.settings.flow_valid:
+    if not (_crowded(world, service) or len(service.in_life(Life.READY)) < service.min_replicas):
         return
-    if service.flow.active > scaling.scale_up_threshold * len(ready) and not service.in_life(Life.STARTING):
+    if service.in_life(Life.PAUSED):
+        waking.thaw(world, service)
+    elif len(service.replicas) < service.max_replicas and waking.prepare(world, service):
         world.enqueue(service)
+
+
+def _crowded(world: World, service: ServiceState) -> bool:
+    threshold = service.spec.scaling.scale_up_threshold
+    if not threshold or service.flow is None or not resting.fresh(world, service):
+        return False
+    return service.flow.active > threshold * len(service.in_life(Life.READY))

@@ -101,12 +101,15 @@ class Replica:
     memory: int | None = None
     peak: int = 0
     """Largest size measured while it served, bytes."""
+    busy: str = ""
+    """Why its last measurement counts as use; empty where it does not."""
     rest_to: str = "paused"
     """Where the rest under way leads: `paused` or `stopped`."""
     reason: str = ""
     not_pausable: str = ""
     dead: bool = False
-    """The program is gone; only the endpoint and what is left of the tree have to be cleared away."""
+    """The program is gone; only the endpoint and what is left of the tree have to be cleared away. While a start or a
+    thaw is awaited: its end was told before the outcome."""
     drain_after: float = 0.0
     released: int = 0
 
@@ -148,7 +151,7 @@ class ServiceState:
     flow: Flow | None = None
     flow_at: float = float("-inf")
     released_at: float = float("-inf")
-    """Last time a demand was let go on; a traffic reading older than that says nothing about it."""
+    """Last time a demand was let go on or a replica began to serve; an older traffic reading says nothing about it."""
     low_since: float | None = None
     """Since when one replica fewer would do."""
     size: int | None = None
@@ -180,8 +183,18 @@ class ServiceState:
             return 0
         return self.spec.scaling.min_replicas if self.spec.lazy else max(1, self.spec.scaling.min_replicas)
 
+    @property
+    def max_replicas(self) -> int:
+        return max(1, self.spec.scaling.max_replicas, self.spec.scaling.min_replicas)
+
     def pinned(self, now: float) -> bool:
-        return self.pinned_until is not None and now < self.pinned_until
+        return not self.retired and self.pinned_until is not None and now < self.pinned_until
+
+    @property
+    def idle_since(self) -> float:
+        """When its idle time begins: at the last use, or at the end of its pin where that is later."""
+        ended = self.pinned_until if self.pinned_until is not None and self.pinned_until != float("inf") else 0.0
+        return max(self.last_use, ended)
 
 
 class World:
@@ -202,6 +215,7 @@ class World:
         self.closing = False
         self.attempts = 0
         """How many were given out; the next is one more."""
+        self._charged: int | None = None
 
     # -- outbox ------------------------------------------------------------------------------------------------------
 
@@ -224,13 +238,22 @@ class World:
         if at < service.timer_at:
             service.timer_at = at
             heapq.heappush(self.timers, (at, name))
+            if len(self.timers) > 64 + 4 * len(self.services):
+                self._drop_idle_timers()
+
+    def _drop_idle_timers(self) -> None:
+        """Timers that an earlier one replaced stay until their time; many of them are worth a sweep."""
+        self.timers = sorted({(at, name) for at, name in self.timers if self._goes_off(at, name)})
+
+    def _goes_off(self, at: float, name: str) -> bool:
+        service = self.services.get(name)
+        return service is not None and service.timer_at == at
 
     def due(self) -> Iterator[str]:
         while self.timers and self.timers[0][0] <= self.now:
             at, name = heapq.heappop(self.timers)
-            service = self.services.get(name)
-            if service is not None and service.timer_at == at:
-                service.timer_at = float("inf")
+            if self._goes_off(at, name):
+                self.services[name].timer_at = float("inf")
                 yield name
 
     def new_attempt(self) -> int:
@@ -257,15 +280,42 @@ class World:
     def add_replica(self, service: ServiceState, replica: Replica) -> None:
         service.replicas[replica.id] = replica
         self.replica_of[replica.id] = service.name
+        self._charged = None
+
+    def charge(self, replica: Replica, amount: int) -> None:
+        """Reserve so many bytes of the memory budget for it instead of what was reserved before."""
+        replica.charge, self._charged = amount, None
+
+    def charged(self) -> int:
+        """Bytes of the memory budget that are reserved. Summed only after a change: every step asks."""
+        if self._charged is None:
+            self._charged = sum(self.services[s].replicas[r].charge for r, s in self.replica_of.items())
+        return self._charged
 
     def drop_replica(self, service: ServiceState, replica: Replica) -> None:
         """Forget a replica of which nothing is left; those that waited for its room or its end are looked at."""
         del service.replicas[replica.id]
         del self.replica_of[replica.id]
+        self._charged = None
         service.size = replica.peak or service.size
         self.touch(service.name, *service.needs, *service.dependents)
         if service.retired and not service.replicas:
-            del self.services[service.name]
+            self.drop_service(service)
+
+    def drop_service(self, service: ServiceState) -> None:
+        """Forget one that has left the catalogue and of which nothing runs."""
+        del self.services[service.name]
+        for name in service.needs:
+            other = self.services.get(name)
+            if other is not None:
+                other.dependents = tuple(one for one in other.dependents if one != service.name)
+
+    def forget_replicas(self) -> None:
+        """What ran is unknown."""
+        self.replica_of.clear()
+        for service in self.services.values():
+            service.replicas.clear()
+        self._charged = None
 
     def refuse(
         self, service: ServiceState, waiting: Waiting, refusal: Refusal, reason: str, retry_after: float
