@@ -29,7 +29,7 @@ def vocabulary() -> list[tuple[bytes, Kind]]:
     """A sentencepiece-like one: every byte, so that any text can be read, and a few words."""
     tokens = [(b"<unk>", Kind.UNKNOWN), (b"<s>", Kind.CONTROL), (b"</s>", Kind.CONTROL)]
     tokens += [(b"<0x%02X>" % byte, Kind.BYTE) for byte in range(256)]
-    words = "hello world hub sleeps wakes answers one two three and is".split()
+    words = ["hello", "world", "hub", "sleeps", "wakes", "answers", "one", "two", "three", "and", "is"]
     tokens += [(f"\u2581{word}".encode(), Kind.NORMAL) for word in words]
     tokens += [(letter.encode(), Kind.NORMAL) for letter in "\u2581abcdefghijklmnopqrstuvwxyz.,"]
     tokens += [(b"<unused%d>" % spare, Kind.UNUSED) for spare in range(-len(tokens) % 32)]
