@@ -17,7 +17,7 @@ from services.cli.failure import Failure
 from services.cli.hub import Hub
 from services.layout import Layout
 from services.supervisor import lock
-from services.supervisor.config import Exit, Listen
+from services.supervisor.config import SCALER, Exit, Listen
 
 _CATALOG = "docker-compose.distributed-ai.yml"
 _UP_LIMIT = 180.0
@@ -50,6 +50,7 @@ def _listen(context: click.Context, parameter: click.Parameter, value: str) -> L
 @click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Serve HTTPS with it.")
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--detach", "-d", is_flag=True, help="Return once the hub answers; it goes on in the background.")
+@click.option("--scaler", default=SCALER, hidden=True, help="Python module to run as the scaler.")
 def up(
     catalogs: tuple[str, ...],
     layout: Layout,
@@ -59,6 +60,7 @@ def up(
     tls_cert: Path | None,
     tls_key: Path | None,
     detach: bool,
+    scaler: str,
 ) -> None:
     """Start the hub.
 
@@ -78,6 +80,7 @@ def up(
         raise click.UsageError("--tls-cert and --tls-key go together")
     # -P: a folder named `services` where the user happens to stand must not be taken for ours.
     argv = [sys.executable, "-P", "-m", "services.supervisor", "--data", str(layout.data), "--listen", str(listen)]
+    argv += ["--scaler", scaler]
     for catalog in _catalogs(catalogs):
         argv += ["--catalog", catalog]
     for option, value in (("--memory", memory), ("--concurrency", concurrency)):

@@ -1,4 +1,4 @@
-"""A small scaler: speaks the supervisor's protocol, writes a bootstrap for Envoy, answers on the check socket.
+"""A small scaler: speaks the supervisor's protocol, writes a bootstrap for Envoy, answers on check and admin sockets.
 
 Run as `python -m`. How it behaves is told by files in its data folder, so that a test can change it between two lives:
 `fault` (text: say ERROR and end), `die` (end at once, saying nothing), `stray` (start a program that loses its parent),
@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 
 from services.layout import Layout
+from tests.support.admin_stand_in import Server, StandIn
 
 EXTENSIONS = "type.googleapis.com/envoy.extensions.filters"
 
@@ -84,6 +85,7 @@ def main() -> None:
     (layout.envoy / "bootstrap.json").write_text(json.dumps(bootstrap(layout, host, int(port))))
     os.write(said.ready_fd, b"READY\n")
     os.close(said.ready_fd)
+    Server(socket.socket(fileno=said.admin_fd), StandIn(said.listen)).start()
     check = socket.socket(fileno=said.check_fd)
     while True:
         caller, _ = check.accept()

@@ -1,0 +1,216 @@
+"""Every command against a hub that answers as the real one does, and against none."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from services.cli.main import _COMMANDS, aihub
+from services.supervisor.config import Exit
+from tests.support.admin_stand_in import StandIn
+from tests.unit.cli.conftest import Commands
+
+
+@pytest.mark.parametrize("name", sorted(_COMMANDS))
+def test_every_command_teaches_by_its_help(name: str) -> None:
+    told = CliRunner().invoke(aihub, [name, "--help"])
+    assert told.exit_code == 0
+    assert "Usage: " in told.output
+    if name != "completion":
+        assert "--data" in told.output or name == "check"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["status"], ["wake", "x"], ["sleep", "x"], ["restart", "x"], ["pin", "x"], ["unpin", "x"], ["explain", "x"]),
+        *(["pull", "x"], ["url", "x"], ["open", "x"]),
+    ],
+)
+def test_without_a_hub_a_command_says_so_and_how_to_start_one(run: Commands, words: list[str]) -> None:
+    told = run(*words)
+    assert told.exit_code == Exit.WRONG_STATE
+    assert f"no hub runs on {run.layout.data}" in told.output
+    assert "aihub up" in told.output
+
+
+@pytest.mark.parametrize("verb", ["wake", "sleep", "restart", "pin", "unpin", "explain", "pull", "url", "open"])
+def test_a_misspelt_service_is_bad_input_and_the_nearest_is_named(run: Commands, hub: StandIn, verb: str) -> None:
+    told = run(verb, "chrom")
+    assert told.exit_code == Exit.BAD_INPUT
+    assert "Did you mean chroma?" in told.output
+
+
+def test_a_misspelt_command_is_bad_input_and_the_nearest_is_named() -> None:
+    told = CliRunner().invoke(aihub, ["statsu"])
+    assert told.exit_code == Exit.BAD_INPUT
+    assert "Did you mean 'status'?" in told.output
+
+
+def test_status_as_json_is_what_the_hub_said(run: Commands, hub: StandIn) -> None:
+    told = run("status", "--json")
+    assert told.exit_code == 0
+    assert json.loads(told.output) == hub.status()
+
+
+def test_ps_is_status(run: Commands, hub: StandIn) -> None:
+    assert run("ps").output == run("status").output
+
+
+def test_status_shows_what_this_machine_can_run_and_counts_the_rest(run: Commands, hub: StandIn) -> None:
+    told = run("status").output
+    assert "chroma   ready" in told
+    assert "300M" in told
+    assert "kong" not in told
+    assert "1 more" in told
+    assert "kong" in run("status", "--all").output
+
+
+def test_the_access_table_has_addresses_and_three_lines_to_try_the_quickest_first(run: Commands, hub: StandIn) -> None:
+    told = run("status", "--addresses").output
+    assert "http://localhost:8000/api/chroma" in told
+    assert "http://127.0.0.1:8101" in told
+    lines = [line.strip() for line in told.splitlines() if line.strip().startswith("curl")]
+    assert len(lines) == 3
+    assert lines[0] == "curl http://localhost:8000/api/hello/"
+    assert "Not on this machine (`aihub explain NAME` says why): kong" in told
+
+
+def test_wake_waits_as_long_as_it_is_told_and_says_the_state(run: Commands, hub: StandIn) -> None:
+    told = run("wake", "hello", "--wait", "30s")
+    assert told.exit_code == 0
+    assert "hello is ready" in told.output
+    assert "POST /v1/services/hello/wake?wait=30.0" in hub.asked
+
+
+def test_a_wake_that_fails_fails_the_command_with_the_reason(run: Commands, hub: StandIn) -> None:
+    hub.wakes["hello"] = (
+        503,
+        {"error": {"code": "failed", "message": "exit code 3: no such file", "retry_after_s": 1}},
+    )
+    told = run("wake", "hello")
+    assert told.exit_code == Exit.FAILED
+    assert "exit code 3: no such file" in told.output
+
+
+def test_a_wake_that_nobody_waits_for_is_no_failure(run: Commands, hub: StandIn) -> None:
+    hub.wakes["hello"] = (503, {"error": {"code": "waiting", "message": "still starting", "retry_after_s": 1}})
+    told = run("wake", "hello", "--no-wait")
+    assert told.exit_code == 0
+    assert "hello is waking" in told.output
+
+
+def test_sleep_tells_what_keeps_a_service_awake(run: Commands, hub: StandIn) -> None:
+    hub.in_use["chroma"] = "2 requests in flight"
+    told = run("sleep", "chroma")
+    assert told.exit_code == Exit.FAILED
+    assert "2 requests in flight" in told.output
+    assert "it rests when that is over" in told.output
+    del hub.in_use["chroma"]
+    assert "chroma is stopped" in run("sleep", "chroma", "--to", "stopped").output
+
+
+def test_pin_sends_seconds_and_without_a_span_none(run: Commands, hub: StandIn) -> None:
+    assert run("pin", "chroma", "--for", "8h").exit_code == 0
+    assert run("pin", "chroma").exit_code == 0
+    assert run("unpin", "chroma").exit_code == 0
+    assert hub.asked == [
+        "POST /v1/services/chroma/pin?for=28800.0",
+        "POST /v1/services/chroma/pin",
+        "POST /v1/services/chroma/unpin",
+    ]
+
+
+@pytest.mark.parametrize("span", ["soon", "8x", "-1h", ""])
+def test_a_span_that_is_none_is_bad_input(run: Commands, hub: StandIn, span: str) -> None:
+    told = run("pin", "chroma", "--for", span)
+    assert told.exit_code == Exit.BAD_INPUT
+    assert hub.asked == []
+
+
+def test_pull_of_what_this_machine_cannot_run_fails_with_the_reason(run: Commands, hub: StandIn) -> None:
+    assert "hello is installed" in run("pull", "hello").output
+    told = run("pull", "kong")
+    assert told.exit_code == Exit.FAILED
+    assert "has no x-hub.local.command" in told.output
+
+
+def test_explain_tells_use_and_decisions(run: Commands, hub: StandIn) -> None:
+    told = run("explain", "chroma").output
+    assert "chroma is ready: why not" in told
+    assert "in use: pinned" in told
+    assert "paused: unused for 5 m" in told
+    assert json.loads(run("explain", "chroma", "--json").output)["use"] == ["pinned"]
+
+
+def test_url_is_for_programs_or_people_and_without_a_name_the_hubs_own(run: Commands, hub: StandIn) -> None:
+    assert run("url", "chroma").output == "http://localhost:8000/api/chroma\n"
+    assert run("url", "chroma", "--for", "people").output == "http://chroma.localhost:8000\n"
+    assert run("url").output == "http://localhost:8000\n"
+
+
+def test_df_and_prune_ask_a_running_hub(run: Commands, hub: StandIn) -> None:
+    assert "chroma   4.0K  5.0G" in run("df").output
+    told = run("prune", "--yes", "--cache").output
+    assert "kept chroma: it runs" in told
+    assert "freed 5.0G (hello)" in told
+    assert hub.asked[-1] == "POST /v1/prune?cache=1"
+
+
+def test_without_a_hub_df_counts_and_prune_removes_environments_but_never_data(run: Commands) -> None:
+    layout = run.layout
+    for folder in (layout.service_data("a"), layout.envs / "a", layout.envs / "b", layout.cache, layout.models):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "file").write_bytes(b"x" * 100_000)
+    assert json.loads(run("df", "--json").output)["services"]["a"]["env"] >= 100_000
+    told = run("prune", "b", "--yes", "--json")
+    assert json.loads(told.output)["removed"] == ["b"]
+    assert (layout.envs / "a" / "file").exists()
+    assert run("prune", "--yes", "--cache").exit_code == 0
+    assert not (layout.envs / "a").exists()
+    assert not (layout.cache / "file").exists()
+    assert (layout.service_data("a") / "file").exists()
+    assert (layout.models / "file").exists()
+
+
+def test_logs_are_read_without_a_hub_from_their_end(run: Commands) -> None:
+    run.layout.service_log("chroma").write_text("".join(f"line {number}\n" for number in range(300)))
+    assert run("logs", "chroma", "-n", "2").output == "line 298\nline 299\n"
+    told = run("logs", "chrma")
+    assert told.exit_code == Exit.BAD_INPUT
+    assert "Did you mean chroma?" in told.output
+
+
+def test_doctor_tells_of_the_machine_and_of_the_hub(run: Commands, hub: StandIn) -> None:
+    told = json.loads(run("doctor", "--json").output)["checks"]
+    names = [check["name"] for check in told]
+    assert {"python", "envoy", "memory", "data folder", "hub", "catalogue"} <= set(names)
+
+
+def test_down_where_nothing_runs_succeeds_and_says_so(run: Commands) -> None:
+    told = run("down")
+    assert told.exit_code == 0
+    assert "no hub runs on" in told.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["up", "--listen", "nowhere"],
+        ["up", "--catalog", "no-such-file.yml"],
+        ["up", "--memory", "much"],
+        ["up", "--tls-cert", "/etc/passwd"],
+        ["sleep", "chroma", "--to", "death"],
+    ],
+)
+def test_a_bad_option_is_bad_input_before_anything_starts(run: Commands, words: list[str]) -> None:
+    assert run(*words).exit_code == Exit.BAD_INPUT
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_for_the_shell(shell: str) -> None:
+    told = CliRunner().invoke(aihub, ["completion", shell])
+    assert told.exit_code == 0
+    assert f"_AIHUB_COMPLETE={shell}_complete" in told.output
