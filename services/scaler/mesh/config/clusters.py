@@ -101,7 +101,7 @@ def _ads(path: str) -> Json:
 
 def _original_dst(name: str, *, h2: bool) -> Json:
     """Forwards to the address that the check endpoint named. A fresh connection per request: a pooled one would stay
-    open while the program is frozen, and be closed by the program's own timer under the first request after the thaw."""
+    open while the program is frozen, and the program would close it under the first request after the thaw."""
     return {
         "name": name,
         "type": "ORIGINAL_DST",

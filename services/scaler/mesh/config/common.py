@@ -47,6 +47,7 @@ class Place:
     admin: str
     """The hub's own HTTP, a socket like the others."""
     envoy_admin: str
+    workers: int = 1
     domain: str | None = None
     """Besides `localhost`: services are also `NAME.DOMAIN`."""
     tls: tuple[str, str] | None = None
@@ -104,7 +105,9 @@ def http_protocol(*, h2: bool, **common: Any) -> Json:
 
 def connection_manager(stat_prefix: str, *, filters: Sequence[Json] = (), **fields: Any) -> Json:
     """The network filter that speaks HTTP, with what edge, own ports and gate have in common."""
-    router = extension("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router")
+    message = "envoy.extensions.filters.http.router.v3.Router"
+    # Quiet: neither a program nor its client shall notice Envoy, and clients' own x-envoy-* headers mean nothing.
+    router = extension("envoy.filters.http.router", message, suppress_envoy_headers=True)
     settings: Json = {
         "stat_prefix": stat_prefix,
         "generate_request_id": False,

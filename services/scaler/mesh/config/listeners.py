@@ -16,7 +16,7 @@ def edge_listener(place: Place) -> Json:
     chain: Json = {"filters": [_manager(place, "edge", RDS_FILE)]}
     if place.tls is not None:
         chain["transport_socket"] = _tls(*place.tls)
-    return _listener("edge", place.edge.host, place.edge.port, chain)
+    return _listener("edge", place.edge.host, place.edge.port, chain, place)
 
 
 def lds(catalog: Catalog, place: Place) -> Json:
@@ -43,11 +43,11 @@ def _own_listener(key: str, host: str, port: int, place: Place) -> Json:
             }
         ],
     )
-    return _listener(key, host, port, {"filters": [mark, _manager(place, "own", OWN_RDS_FILE)]})
+    return _listener(key, host, port, {"filters": [mark, _manager(place, "own", OWN_RDS_FILE)]}, place)
 
 
-def _listener(name: str, host: str, port: int, chain: Json) -> Json:
-    return {
+def _listener(name: str, host: str, port: int, chain: Json, place: Place) -> Json:
+    listener: Json = {
         "name": name,
         "address": common.socket(host, port),
         # Two Envoys would share the port silently, and answer by two configurations in turn.
@@ -56,6 +56,10 @@ def _listener(name: str, host: str, port: int, chain: Json) -> Json:
         "tcp_backlog_size": 4096,
         "filter_chains": [chain],
     }
+    if place.workers > 1:
+        # The workers share one socket: without this, a few long connections may all land on the same one.
+        listener["connection_balance_config"] = {"exact_balance": {}}
+    return listener
 
 
 def _manager(place: Place, name: str, file: str) -> Json:
@@ -81,4 +85,3 @@ def _tls(certificate: str, key: str) -> Json:
         "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
         common_tls_context={"tls_certificates": [pair], "alpn_protocols": ["h2", "http/1.1"]},
     )
-

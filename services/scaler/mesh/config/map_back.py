@@ -1,6 +1,6 @@
 """What a service behind `/api/NAME` says of its own paths, mapped back to where its caller sees them.
 
-`Location: /x` becomes `/api/NAME/x`, `Set-Cookie: …; Path=/` becomes `Path=/api/NAME/`. A few lines of Lua inside Envoy,
+`Location: /x` becomes `/api/NAME/x`, `Set-Cookie: …; Path=/` becomes `Path=/api/NAME/`. A few lines of Lua in Envoy,
 for the hosts that have `/api` alone, and there only for replies that have such a header: Lua for every reply would cost
 a tenth of the throughput, the look for the two headers costs a thirtieth.
 """

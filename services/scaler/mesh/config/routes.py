@@ -1,7 +1,8 @@
 """The RDS files: `edge` for the one address of everything, `own` for the ports that belong to one service each.
 
 Paths are found by a tree and hosts by virtual hosts, since a list costs the last of a thousand services half of its
-throughput. Envoy takes one configuration from a file, and all own ports share theirs: every further subscription to a file would cost an inotify instance.
+throughput. Envoy takes one configuration from a file, and all own ports share theirs: every further subscription to a
+file would cost an inotify instance.
 """
 
 from __future__ import annotations
@@ -161,9 +162,7 @@ def _strangers(tree: Json | None = None) -> Json:
     if tree is None:
         return {**unknown, "routes": [refusal]}
     literal = {"google_re2": {}, "regex": _ADDRESS_LITERAL}
-    predicate = {
-        "single_predicate": {"input": _authority(), "value_match": {"safe_regex": literal}}
-    }
+    predicate = {"single_predicate": {"input": _authority(), "value_match": {"safe_regex": literal}}}
     matcher = {
         "matcher_list": {"matchers": [{"predicate": predicate, "on_match": {"matcher": tree}}]},
         "on_no_match": _actions([refusal]),

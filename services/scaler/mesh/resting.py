@@ -1,0 +1,186 @@
+"""Publishing, draining and withdrawing endpoints: the order that lets no request meet a resting program.
+
+DRAINING → every live gateway has acknowledged → 20 ms more (an acknowledgement comes from Envoy's main thread, its
+workers follow) → the endpoint's own rows are quiet twice → removed → acknowledged. The layer above then freezes or
+stops the program, and `moved` looks once more. Later verbs on a replica supersede earlier ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from services.catalog.model import Catalog, Protocol
+from services.scaler.core.events import ReplicaId
+from services.scaler.mesh.ads import Gateways
+from services.scaler.mesh.base import Busy, Superseded
+from services.scaler.mesh.endpoints import Endpoints, Published
+from services.scaler.mesh.envoy_admin import EnvoyAdmin, NoAnswer
+from services.scaler.mesh.envoy_counters import Row, has_moved, read_rows, rows_filter
+from services.scaler.mesh.held import HeldChecks
+from services.scaler.mesh.names import cluster_name, clusters_of
+
+_ACK_LIMIT = 2.0
+_AFTER_ACK = 0.02
+_QUIET_LIMIT = 3.0
+_LOOK_EVERY = 0.01
+_LOOK_SLOWEST = 0.1
+_IN_TRANSIT = 0.05
+"""Seconds within which a gateway has begun to forward a check that was released."""
+
+LastLook = Callable[[Published], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class _Baseline:
+    """How things stood when a drain ended."""
+
+    rows: tuple[Row, ...]
+    released: int
+
+
+class Resting:
+    def __init__(self, gateways: Gateways, admin: EnvoyAdmin, held: HeldChecks, last_look: LastLook) -> None:
+        """`last_look` is awaited once nothing new comes to a replica, while it still runs."""
+        self._last_look = last_look
+        self._gateways = gateways
+        self._admin = admin
+        self._held = held
+        self._endpoints = Endpoints()
+        self._catalog = Catalog()
+        self._turns: dict[ReplicaId, int] = {}
+        self._last_turn = itertools.count(1)
+        self._known: dict[ReplicaId, Published] = {}
+        self._baselines: dict[ReplicaId, _Baseline] = {}
+
+    def configure(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._push()
+
+    def publish(self, replica: ReplicaId, service: str, endpoints: Mapping[str, str]) -> None:
+        self._begin(replica)
+        self._baselines.pop(replica, None)
+        published = Published(service, dict(endpoints))
+        self._known[replica] = published
+        self._endpoints.put(replica, published)
+        self._push(service)
+
+    async def drain(self, replica: ReplicaId) -> None:
+        """Raises Busy, Superseded."""
+        turn = self._begin(replica)
+        self._baselines.pop(replica, None)
+        published = self._endpoints.of(replica)
+        if published is None:
+            self._baselines[replica] = _Baseline((), self._held.released_to(replica)[0])
+            return
+        if not self._gateways.live:
+            raise Busy("no gateway is connected that could vouch for it")
+        self._endpoints.drain(replica)
+        self._push(published.service)
+        if not await self._settled(published.service):
+            self._check(replica, turn)
+            raise Busy(f"a gateway has not acknowledged within {_ACK_LIMIT:g} s")
+        self._check(replica, turn)
+        await asyncio.gather(asyncio.sleep(_AFTER_ACK), self._last_look(published))
+        self._check(replica, turn)
+        await self._quiet(replica, published, turn)
+
+    async def withdraw(self, replica: ReplicaId, *, urgent: bool) -> bool:
+        """Raises Superseded."""
+        turn = self._begin(replica)
+        published = self._endpoints.of(replica)
+        if urgent or published is None:
+            self._endpoints.remove(replica)
+            self._held.recall(replica)
+            if published is not None:
+                self._push(published.service)
+            return False
+        # Before it goes: a removed endpoint has no row any more.
+        before = await self.moved(replica)
+        self._check(replica, turn)
+        self._endpoints.remove(replica)
+        self._push(published.service)
+        await self._settled(published.service)
+        self._check(replica, turn)
+        after = await self.moved(replica)
+        self._check(replica, turn)
+        return before or after
+
+    async def moved(self, replica: ReplicaId) -> bool:
+        baseline, published = self._baselines.get(replica), self._known.get(replica)
+        if baseline is None:
+            return True
+        if published is None:
+            return False
+        if self._held.released_to(replica)[0] != baseline.released or self._held.waiting_for(replica):
+            return True
+        try:
+            rows = await self._rows(published)
+        except NoAnswer:
+            return True
+        return has_moved(baseline.rows, rows)
+
+    def forget(self, replica: ReplicaId) -> None:
+        self._begin(replica)
+        published = self._endpoints.of(replica)
+        self._endpoints.remove(replica)
+        self._held.forget(replica)
+        for table in (self._turns, self._known, self._baselines):
+            table.pop(replica, None)
+        if published is not None:
+            self._push(published.service)
+
+    async def _quiet(self, replica: ReplicaId, published: Published, turn: int) -> None:
+        """Nothing in flight, nothing pending and nothing on its way, twice."""
+        loop = asyncio.get_running_loop()
+        end, pause, quiet = loop.time() + _QUIET_LIMIT, _LOOK_EVERY, 0
+        while True:
+            released, last = self._held.released_to(replica)
+            try:
+                rows = await self._rows(published)
+            except NoAnswer as error:
+                self._check(replica, turn)
+                raise Busy(str(error)) from error
+            self._check(replica, turn)
+            waiting, busy = self._held.waiting_for(replica), sum(row.busy for row in rows)
+            settling = bool(last) and loop.time() - last < _IN_TRANSIT
+            quiet = 0 if waiting or busy or settling else quiet + 1
+            if quiet == 2:
+                self._baselines[replica] = _Baseline(rows, released)
+                return
+            if loop.time() > end:
+                raise Busy(f"{busy} requests in flight and {waiting} waiting for it after {_QUIET_LIMIT:g} s")
+            await asyncio.sleep(pause)
+            self._check(replica, turn)
+            pause = min(pause * 1.5, _LOOK_SLOWEST) if quiet == 0 else _LOOK_EVERY
+
+    async def _rows(self, published: Published) -> tuple[Row, ...]:
+        service = self._catalog.services.get(published.service)
+        if service is None:
+            return ()
+        tcp = [cluster_name(service.name, p.name) for p in service.ports if p.protocol is Protocol.TCP]
+        text = await self._admin.rows(rows_filter(service))
+        return read_rows(text, frozenset(published.endpoints.values()), tcp)
+
+    async def _settled(self, service: str) -> bool:
+        snapshot = self._gateways.snapshot
+        spec = self._catalog.services.get(service)
+        names = clusters_of(spec) if spec is not None else ()
+        return await self._gateways.settled({name: snapshot.changed_at(name) for name in names}, _ACK_LIMIT)
+
+    def _push(self, service: str | None = None) -> None:
+        before = self._gateways.snapshot
+        after = self._endpoints.snapshot(self._catalog, before, service)
+        if after is not before:
+            self._gateways.push(after)
+
+    def _begin(self, replica: ReplicaId) -> int:
+        turn = next(self._last_turn)
+        self._turns[replica] = turn
+        return turn
+
+    def _check(self, replica: ReplicaId, turn: int) -> None:
+        if self._turns.get(replica) != turn:
+            raise Superseded(replica)
