@@ -82,6 +82,7 @@ def test_a_killed_scaler_is_back_at_once_and_a_caller_in_between_is_answered(hub
     assert hub.ask_scaler() == before.pid
     answers: list[int] = []
     os.kill(before.pid, signal.SIGSTOP)
+    hub.eventually(lambda: ") T " in Path(f"/proc/{before.pid}/stat").read_text())
     caller = threading.Thread(target=lambda: answers.append(hub.ask_scaler()))
     caller.start()
     before.send(signal.SIGKILL)
