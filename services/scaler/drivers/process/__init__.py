@@ -1,1 +1,3 @@
-"""Replicas as processes of this machine: sessions, cgroups or a walk of the tree, environments from PyPI and npm."""
+from services.scaler.drivers.process.driver import ProcessDriver
+
+__all__ = ["ProcessDriver"]

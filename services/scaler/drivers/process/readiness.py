@@ -1,0 +1,179 @@
+"""Sees that a replica answers, by a listener of its own, at the moment it begins to.
+
+The pause between two looks is a fiftieth of the time waited so far, 2 ms at least and 100 ms at most: what is lost to
+the pause is one percent of a start, where a doubling pause would lose a sixth of it. A closed loopback port refuses in
+some 30 µs, so looking so often costs little; with many starts at once each looks less often.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from services.catalog.model import Service
+from services.scaler.drivers.base import StartError
+from services.scaler.drivers.process.proc import Listener, listeners, listeners_of, owner_of
+
+_SHORTEST = 0.002
+_LONGEST = 0.1
+_SHARE = 1 / 50
+_AT_ONCE = 4
+"""Starts that look at full speed; the n-fold of it looks n times less often."""
+_ANSWER = 5.0
+"""Longest wait in seconds for one answer of the health path."""
+_HEAD = 4096
+_looking = 0
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the probes met, for the message when they end in vain."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    last: str = "nothing listens"
+
+    def note(self, what: str) -> None:
+        self.statuses[what] += 1
+        self.last = what
+
+    def __str__(self) -> str:
+        count = self.statuses[self.last]
+        return f"{self.last} ×{count}" if count > 1 else self.last
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    service: Service
+    ports: dict[str, int]
+    exposed: bool
+    pids: Callable[[], Sequence[int]]
+    """Processes of the replica's tree; blocks for some milliseconds."""
+
+
+async def answers(target: Target, seen: Seen) -> None:
+    """Return as soon as every port listens and the health path answers 2xx. Waits for ever: bound it by a timeout.
+    Raises StartError where the program listens where it must not."""
+    global _looking
+    begun = time.monotonic()
+    own = False
+    _looking += 1
+    try:
+        while True:
+            if all([await _connects(port, seen) for port in target.ports.values()]):
+                # Side by side: the walk over /proc takes about as long as a program's first answer.
+                well, own = await asyncio.gather(_healthy(target, seen), _yes() if own else _owned(target, seen))
+                if well and own:
+                    return
+            pause = min(max((time.monotonic() - begun) * _SHARE, _SHORTEST), _LONGEST)
+            await asyncio.sleep(pause * max(1.0, _looking / _AT_ONCE))
+    finally:
+        _looking -= 1
+
+
+async def healthy(service: Service, ports: dict[str, int], within: float) -> str | None:
+    """One look at a replica that was ready before; None where it is well, else what it said."""
+    seen = Seen()
+    target = Target(service, ports, True, tuple)
+    try:
+        async with asyncio.timeout(within):
+            for port in ports.values():
+                if not await _connects(port, seen):
+                    return str(seen)
+            return None if await _healthy(target, seen) else str(seen)
+    except TimeoutError:
+        return f"no answer within {within:g} s"
+
+
+async def get(port: int, path: str, within: float) -> int | None:
+    """The status of one GET; None where none came."""
+    try:
+        async with asyncio.timeout(within):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=_HEAD)
+            try:
+                writer.write(
+                    f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: aihub-health\r\n"
+                    "Accept: */*\r\nConnection: close\r\n\r\n".encode("latin-1")
+                )
+                words = (await reader.readline()).split(None, 2)
+            finally:
+                writer.transport.abort()
+    except (OSError, TimeoutError, ValueError):
+        return None
+    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
+        return None
+    return int(words[1])
+
+
+async def _connects(port: int, seen: Seen) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            async with asyncio.timeout(1.0):
+                await asyncio.get_running_loop().sock_connect(probe, ("127.0.0.1", port))
+            if probe.getsockname() != probe.getpeername():
+                return True
+        except (OSError, TimeoutError):
+            pass
+    seen.note(f"nothing listens on port {port}")
+    return False
+
+
+async def _healthy(target: Target, seen: Seen) -> bool:
+    health, main = target.service.health, target.service.main
+    if health == "tcp" or main is None:
+        return True
+    status = await get(target.ports[main.name], health, _ANSWER)
+    if status is not None and 200 <= status < 300:
+        return True
+    seen.note(f"health {health} answered {status}" if status else f"health {health} gave no answer")
+    return False
+
+
+async def _yes() -> bool:
+    return True
+
+
+async def _owned(target: Target, seen: Seen) -> bool:
+    """Whether our ports' listeners are the replica's own. Raises StartError where one is open to other machines."""
+    found = await asyncio.to_thread(lambda: listeners_of(target.pids()))
+    beyond = [listener for listener in found if listener.beyond_loopback]
+    if beyond and not target.exposed:
+        places = ", ".join(str(listener) for listener in beyond)
+        raise StartError(
+            f"{target.service.name} listens on {places}, which other machines can reach: make it listen on 127.0.0.1"
+            " (its command may have --host), or say `local: {expose: true}`"
+        )
+    mine = {listener.port for listener in found}
+    for port in target.ports.values():
+        if port not in mine:
+            seen.note(f"port {port} belongs to another program")
+            return False
+    return True
+
+
+def elsewhere(pids: Sequence[int], ports: Sequence[int]) -> str:
+    """Where the tree listens instead, and who has its ports; empty where there is nothing to tell."""
+    told = []
+    own = listeners_of(pids)
+    other = [str(listener) for listener in own if listener.port not in ports]
+    if other:
+        told.append(f"it listens on {', '.join(other)} instead of {_named(ports)}")
+    elif not own and ports:
+        told.append(f"it listens nowhere; expected {_named(ports)}")
+    mine = {listener.inode for listener in own}
+    told.extend(_holder(listener) for listener in listeners() if listener.port in ports and listener.inode not in mine)
+    return "; ".join(told)
+
+
+def _holder(listener: Listener) -> str:
+    owner = owner_of(listener.inode)
+    who = f"{owner.name} (pid {owner.pid})" if owner else "another user's program"
+    return f"port {listener.port} is held by {who}"
+
+
+def _named(ports: Sequence[int]) -> str:
+    return ", ".join(f"127.0.0.1:{port}" for port in ports)

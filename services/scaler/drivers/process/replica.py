@@ -1,0 +1,93 @@
+"""One replica as the driver holds it: its record, its containment, and the watch on its root program.
+
+Owns the exit: seen by pidfd, so at once and without polling, also for a program that an earlier scaler began. It does
+not decide what an exit means; the driver asked to be told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from services.scaler.drivers.process import logs
+from services.scaler.drivers.process.containment import Containment
+from services.scaler.drivers.process.proc import Identity, lives
+from services.scaler.drivers.process.records import Record
+
+
+class Replica:
+    def __init__(
+        self,
+        record: Record,
+        tree: Containment,
+        log: Path,
+        process: subprocess.Popen[bytes] | None = None,
+    ) -> None:
+        self.record = record
+        self.tree = tree
+        self.log = log
+        self.verb = asyncio.Lock()
+        """Held by the verb that is under way: verbs on one replica follow each other."""
+        self.stopping = False
+        """Somebody asked for its end: its exit is no news."""
+        self.enclosing: asyncio.Task[None] | None = None
+        self.thawed: asyncio.Task[None] | None = None
+        """Looks at it in the seconds after a thaw."""
+        self.ended = asyncio.get_running_loop().create_future()
+        """Done when the root program has exited; its result says how, without the log."""
+        self._process = process
+        self._handle: int | None = None
+
+    @property
+    def id(self) -> str:
+        return self.record.replica
+
+    @property
+    def root(self) -> Identity:
+        assert self.record.root is not None
+        return self.record.root
+
+    def watch(self, on_exit: Callable[[Replica], None]) -> None:
+        """Begin to watch the root program; `on_exit` is called once, from the event loop, maybe before this returns."""
+        try:
+            self._handle = os.pidfd_open(self.root.pid)
+        except ProcessLookupError:
+            self._exited(on_exit)
+            return
+        if self._process is None and not lives(self.root):
+            self._exited(on_exit)
+            return
+        asyncio.get_running_loop().add_reader(self._handle, self._exited, on_exit)
+
+    def _exited(self, on_exit: Callable[[Replica], None]) -> None:
+        self.release()
+        if not self.ended.done():
+            self.ended.set_result(self._manner())
+            on_exit(self)
+
+    def _manner(self) -> str:
+        if self._process is None:
+            return "ended (its exit code went to an earlier scaler)"
+        code = self._process.wait()
+        if code >= 0:
+            return f"exited with code {code}"
+        try:
+            return f"was ended by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"was ended by signal {-code}"
+
+    def release(self) -> None:
+        """Let go of the watch. Idempotent."""
+        if self._handle is not None:
+            asyncio.get_running_loop().remove_reader(self._handle)
+            os.close(self._handle)
+            self._handle = None
+
+    def last_words(self) -> str:
+        """The end of what it logged, ready to follow a reason; empty where it said nothing."""
+        lines = logs.last_lines(self.log, self.record.log_offset)
+        return "; its last lines: " + " | ".join(lines) if lines else "; it logged nothing"
