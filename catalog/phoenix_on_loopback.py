@@ -6,15 +6,15 @@ Runs in the environment of the service `phoenix`; the arguments are those of Pho
 
 import sys
 
-import grpc.aio
+import grpc.aio._server
 import phoenix.server.main
 
-_every_address = grpc.aio.Server.add_insecure_port
+_every_address = grpc.aio._server.Server.add_insecure_port
 
 
-def _on_loopback(server: grpc.aio.Server, address: str) -> int:
+def _on_loopback(server: grpc.aio._server.Server, address: str) -> int:
     return _every_address(server, address.replace("[::]", "127.0.0.1"))
 
 
-grpc.aio.Server.add_insecure_port = _on_loopback
+grpc.aio._server.Server.add_insecure_port = _on_loopback
 sys.exit(phoenix.server.main.main())
