@@ -20,7 +20,7 @@ _LOOK = 0.02
 @click.command()
 @options.data
 def down(layout: Layout) -> None:
-    """End the hub and every service it runs; wait until all of it is gone.
+    """End the hub and every service; wait until all of it is gone.
 
     Data, environments and logs stay. Safe to repeat: where nothing runs it says so and succeeds.
     """

@@ -18,7 +18,9 @@ from services.layout import Layout
 @options.as_json
 @click.option("-n", "count", type=click.IntRange(1), default=20, show_default=True, help="How many decisions.")
 def explain(name: str, layout: Layout, as_json: bool, count: int) -> None:
-    """Say why a service is in the state it is in: what uses it now, and the decisions that led here."""
+    """Say why a service is in the state it is in.
+
+    What uses it now, and the decisions that led here, the newest last."""
     found = Hub(layout).explain(name)
     if as_json:
         click.echo(json.dumps(found, indent=2))

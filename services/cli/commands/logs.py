@@ -26,9 +26,9 @@ _LOOK = 0.2
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now, until Ctrl-C.")
 @click.option("-n", "count", type=click.IntRange(0), default=100, show_default=True, help="Lines from the end.")
 def logs(name: str, layout: Layout, follow: bool, count: int) -> None:
-    """Print the log of a service; of the hub itself with scaler, envoy or supervisor as the name.
+    """Print the log of a service, or of a part of the hub.
 
-    Needs no running hub.
+    The parts are scaler, envoy and supervisor. Needs no running hub.
 
     \b
     Examples:

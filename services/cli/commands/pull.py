@@ -20,7 +20,9 @@ _BUSY = frozenset({"installing"})
 @options.data
 @click.option("--no-wait", is_flag=True, help="Begin and return; `aihub status` shows how far it is.")
 def pull(names: tuple[str, ...], layout: Layout, no_wait: bool) -> None:
-    """Install what services need, so that their first wake is only a start. One installation runs at a time.
+    """Install services; their first wake is then only a start.
+
+    One installation runs at a time.
 
     \b
     Example:

@@ -31,7 +31,7 @@ def sleep(name: str, layout: Layout, to: str) -> None:
 @options.service_name
 @options.data
 def restart(name: str, layout: Layout) -> None:
-    """Stop an idle service and start it anew, as after a change of its settings. Requests meanwhile are held."""
+    """Stop an idle service and start it anew. Requests meanwhile are held."""
     click.echo(f"{name} is {Hub(layout).tell(name, 'restart', patience=45.0)['state']}")
 
 

@@ -22,7 +22,7 @@ from services.layout import Layout
 @click.option("--addresses", is_flag=True, help="Where each is, and lines to try, instead of why.")
 @click.option("--watch", is_flag=True, help="Look again every second, until Ctrl-C.")
 def status(layout: Layout, as_json: bool, everything: bool, addresses: bool, watch: bool) -> None:
-    """Show each service: its state, its memory and why it is awake or asleep. Wakes nothing.
+    """Show each service: state, memory, why awake or asleep. Wakes nothing.
 
     \b
     Examples:

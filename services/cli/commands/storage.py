@@ -20,7 +20,9 @@ from services.supervisor.config import SupervisorError
 @options.data
 @options.as_json
 def df(layout: Layout, as_json: bool) -> None:
-    """Show what services take on the disk: data (kept for ever), environments and logs. Needs no running hub."""
+    """Show what services take on the disk.
+
+    Data is kept for ever, environments can be installed again. Needs no running hub."""
     runs = lock.holder(layout.lock) is not None
     found = Hub(layout).get("/v1/df", patience=120.0) if runs else disk.usage(layout)
     if as_json:
@@ -43,9 +45,9 @@ def df(layout: Layout, as_json: bool) -> None:
 @click.option("--cache", is_flag=True, help="The download cache too.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def prune(names: tuple[str, ...], layout: Layout, as_json: bool, cache: bool, yes: bool) -> None:
-    """Remove installed environments of services that do not run; they are installed again at the next wake.
+    """Remove environments of services that do not run.
 
-    Never data and never models. With names: of these services alone.
+    They are installed again at the next wake. Never data and never models. With names: of these services alone.
 
     \b
     Examples:
