@@ -7,6 +7,7 @@ meanwhile wait in the kernel instead of failing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
@@ -45,6 +46,7 @@ class Supervisor:
         self._selector.register(self._signals, selectors.EVENT_READ)
         self._log_round = 0.0
         self._up = False
+        self._ending = False
 
     def run(self) -> None:
         """Raises SupervisorError where the hub cannot come up at all. Later deaths are repaired, not raised."""
@@ -57,6 +59,7 @@ class Supervisor:
 
     def shut_down(self) -> None:
         """Scaler first, which ends its replicas; then Envoy; then whatever is left. A further signal hurries."""
+        self._ending = True
         seen = max(1, self._signals.stops)
         running = [(part.name, part.process) for part in self._parts if part.process]
         end_all(running, wait=self._wait, hurried=lambda: self._signals.stops > seen, say=self._say)
@@ -72,7 +75,14 @@ class Supervisor:
     def _start_due(self) -> None:
         for part in self._parts:
             if part.process is None and part.due is not None and part.due <= time.monotonic():
-                part.start(self._record)
+                try:
+                    part.start(self._record)
+                except OSError as error:
+                    # A disk that is full, say. What serves goes on; what is missing is tried again.
+                    if not self._up:
+                        raise
+                    part.ended()
+                    self._say(f"cannot start the {part.name} again just now: {error}")
 
     def _record(self) -> None:
         known = {"supervisor": Identity.of(os.getpid())} | {part.name: part.process for part in self._parts}
@@ -122,9 +132,11 @@ class Supervisor:
     def _died(self, part: Part, status: int) -> None:
         part.look()
         part.ended()
-        self._record()
-        if self._signals.stops:
+        if self._ending or self._signals.stops:
             return
+        # The record still names the dead one where this fails, and that does no harm: its start time fits nobody.
+        with contextlib.suppress(OSError):
+            self._record()
         fault = part.fault()
         if not self._up:
             self._give_up_where_hopeless(part, status, fault)

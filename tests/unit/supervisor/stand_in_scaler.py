@@ -2,7 +2,8 @@
 
 Run as `python -m`. How it behaves is told by files in its data folder, so that a test can change it between two lives:
 `fault` (text: say ERROR and end), `die` (end at once, saying nothing), `stray` (start a program that loses its parent),
-`deaf` (ignore SIGTERM). Each answer on the check socket is the pid of the one who answers.
+`deaf` (ignore SIGTERM), `muddle` (tell Envoy an address that this machine has not got). Each answer on the check socket
+is the pid of the one who answers.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ def main() -> None:
     if (data / "stray").exists():
         subprocess.run(["sh", "-c", f"setsid sleep 600 & echo $! > {data}/stray.pid"], check=True)
     host, _, port = said.listen.rpartition(":")
+    if (data / "muddle").exists():
+        host = "203.0.113.1"
     (layout.envoy / "bootstrap.json").write_text(json.dumps(bootstrap(layout, host, int(port))))
     os.write(said.ready_fd, b"READY\n")
     os.close(said.ready_fd)

@@ -76,6 +76,29 @@ def test_a_scaler_that_cannot_start_is_explained_by_its_log(hub: Hub) -> None:
     assert "nothing will come of this" in hub.output
 
 
+def test_an_envoy_that_cannot_have_its_address_ends_the_start_with_the_address_and_the_scaler_too(hub: Hub) -> None:
+    (hub.data / "muddle").touch()
+    hub.start()
+    assert hub.process
+    assert hub.process.wait(10) == Exit.PORT
+    assert f"Envoy could not listen on 203.0.113.1:{hub.port}" in hub.output
+    assert "Traceback" not in hub.output
+    assert proc.descendants(hub.process.pid) == set()
+
+
+def test_a_record_that_cannot_be_written_does_not_end_a_hub_that_serves(hub: Hub) -> None:
+    hub.up()
+    # A folder stands where the new record would be written: no user, root neither, can write that.
+    blocker = hub.layout.processes.with_suffix(".new")
+    blocker.mkdir()
+    before = hub.part("scaler")
+    before.send(signal.SIGKILL)
+    hub.eventually(lambda: "cannot start the scaler again just now" in hub.output)
+    assert hub.get() == 200
+    blocker.rmdir()
+    hub.eventually(lambda: hub.changed("scaler", before) and asks(hub))
+
+
 def test_a_killed_scaler_is_back_at_once_and_a_caller_in_between_is_answered(hub: Hub) -> None:
     hub.up()
     before = hub.part("scaler")
