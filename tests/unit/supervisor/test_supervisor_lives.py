@@ -139,6 +139,22 @@ def test_after_kill_9_of_the_supervisor_the_next_one_takes_over(hub: Hub) -> Non
     assert hub.end() == Exit.OK
 
 
+@pytest.mark.parametrize("milliseconds", [40, 60, 80, 100, 120, 140, 170, 200, 250])
+def test_kill_9_at_any_moment_of_the_start_leaves_nothing_that_the_next_life_does_not_end(
+    hub: Hub, milliseconds: int
+) -> None:
+    with subprocess.Popen(["sleep", str(milliseconds / 1000)]) as moment:
+        first = hub.start()
+        moment.wait()
+    first.kill()
+    first.wait()
+    hub.up()
+    parts = {one.pid for one in hub.parts()}
+    assert {pid for pid in proc.pids() if str(hub.data) in proc.command_line(pid)} == parts
+    assert hub.end() == Exit.OK
+    assert {pid for pid in proc.pids() if str(hub.data) in proc.command_line(pid)} == set()
+
+
 def test_what_is_not_ours_is_never_ended_though_its_number_stands_in_the_record(hub: Hub) -> None:
     with subprocess.Popen(["sleep", "60"]) as bystander:
         start = Identity.of(bystander.pid)
