@@ -81,6 +81,8 @@ def _understand(status: int, body: bytes) -> dict[str, Any]:
         said = json.loads(body)
     except ValueError:
         said = None
+    if status >= 500 and not isinstance(said, dict):
+        raise Failure(f"the hub failed on this question ({status})", remedy="`aihub logs scaler` has the reason.")
     if not isinstance(said, dict):
         raise Failure(
             f"the hub's answer ({status}) is not understood", remedy="Is it of another version? aihub down; aihub up"
