@@ -68,7 +68,8 @@ def _manager(place: Place, name: str, file: str) -> Json:
         filters=[map_back_filter(place)],
         rds={"route_config_name": name, "config_source": common.file_source(place.folder, file)},
         use_remote_address=True,
-        internal_address_config={"cidr_ranges": []},
+        # Nobody is internal: else the x-envoy-* headers of clients on this machine would be orders to Envoy.
+        internal_address_config={"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]},
         normalize_path=True,
         merge_slashes=True,
         path_with_escaped_slashes_action="REJECT_REQUEST",

@@ -29,8 +29,8 @@ OWN_KEY = "hub.own"
 # A page of somebody else's may give its own name the address of this machine, never a bare address: those are safe.
 _ADDRESS_LITERAL = r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:.]+\])(?::\d+)?"
 
-# What only the hub may say. Envoy itself drops other x-envoy headers of clients (use_remote_address).
-_STRIPPED = ("x-envoy-original-dst-host", SERVICE_HEADER)
+# What only the hub may say, and what Envoy would say of itself. It drops other x-envoy headers of clients on its own.
+_STRIPPED = ("x-envoy-original-dst-host", "x-envoy-external-address", "x-forwarded-prefix", SERVICE_HEADER)
 
 
 def rds(catalog: Catalog, place: Place) -> Json:
@@ -58,7 +58,7 @@ def rds_own(catalog: Catalog, place: Place) -> Json:
     every = _by_listener({key: origin_routes(service, port) for key, (service, port, _) in ports.items()})
     wide = {key: origin_routes(service, port) for key, (service, port, host) in ports.items() if not _is_loopback(host)}
     hosts: list[Json] = [{"name": "own", "domains": known, "matcher": every}] if ports else []
-    hosts.append(_strangers(_by_listener(wide) if wide else None))
+    hosts.append(_strangers(_by_listener(wide, _MISDIRECTED) if wide else None))
     return _configuration("own", hosts)
 
 
@@ -77,6 +77,8 @@ def _configuration(name: str, hosts: list[Json]) -> Json:
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": name,
         "ignore_port_in_host_matching": True,
+        # First what a client sent is taken away, then the route says its own.
+        "most_specific_header_mutations_wins": True,
         "request_headers_to_remove": list(_STRIPPED),
         "request_headers_to_add": common.overwrite({"x-forwarded-host": "%REQ(:AUTHORITY)%"}),
         "virtual_hosts": [{**host, "retry_policy": RETRY} for host in hosts],
@@ -95,7 +97,6 @@ def _people(service: Service, domains: list[str]) -> Json:
     return {
         "name": f"host-{service.name}",
         "domains": [f"{service.name}.{domain}" for domain in domains],
-        "request_headers_to_remove": ["x-forwarded-prefix"],
         "routes": origin_routes(service, service.http_ports[0]),
     }
 
@@ -131,14 +132,17 @@ def _hub_health(match: Json) -> Json:
     return {"match": match, "route": {"cluster": common.HUB_ADMIN, "timeout": "15s"}}
 
 
-def _by_listener(lists: Mapping[str, list[Json]]) -> Json:
+def _by_listener(lists: Mapping[str, list[Json]], otherwise: Json | None = None) -> Json:
     message = "envoy.extensions.matching.common_inputs.network.v3.FilterStateInput"
     key = common.extension("envoy.matching.inputs.filter_state", message, key=OWN_KEY)
-    return _matcher({"exact_match_map": {"map": {name: _actions(routes) for name, routes in lists.items()}}}, key)
+    return _matcher(
+        {"exact_match_map": {"map": {name: _actions(routes) for name, routes in lists.items()}}}, key, otherwise
+    )
 
 
-def _matcher(tree: Json, key: Json) -> Json:
-    return {"matcher_tree": {"input": key, **tree}, "on_no_match": _actions([_refusal(404, "no such address here")])}
+def _matcher(tree: Json, key: Json, otherwise: Json | None = None) -> Json:
+    missing = _actions([otherwise or _refusal(404, "no such address here")])
+    return {"matcher_tree": {"input": key, **tree}, "on_no_match": missing}
 
 
 def _path() -> Json:
@@ -157,15 +161,14 @@ def _actions(routes: list[Json]) -> Json:
 
 def _strangers(tree: Json | None = None) -> Json:
     """An unknown Host is misdirected; a bare address finds the way where a tree is given for it."""
-    refusal = _refusal(421, "unknown host")
     unknown: Json = {"name": "unknown", "domains": ["*"]}
     if tree is None:
-        return {**unknown, "routes": [refusal]}
+        return {**unknown, "routes": [_MISDIRECTED]}
     literal = {"google_re2": {}, "regex": _ADDRESS_LITERAL}
     predicate = {"single_predicate": {"input": _authority(), "value_match": {"safe_regex": literal}}}
     matcher = {
         "matcher_list": {"matchers": [{"predicate": predicate, "on_match": {"matcher": tree}}]},
-        "on_no_match": _actions([refusal]),
+        "on_no_match": _actions([_MISDIRECTED]),
     }
     return {**unknown, "matcher": matcher}
 
@@ -177,6 +180,9 @@ def _refusal(status: int, message: str) -> Json:
         "direct_response": {"status": status, "body": {"inline_string": body}},
         "response_headers_to_add": common.overwrite({"content-type": "application/json"}),
     }
+
+
+_MISDIRECTED = _refusal(421, "unknown host")
 
 
 def _is_wide(host: str) -> bool:
