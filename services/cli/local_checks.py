@@ -72,9 +72,11 @@ def _memory() -> Check:
 
 def _cgroup() -> Check:
     line = Path("/proc/self/cgroup").read_text().partition("0::")[2].splitlines()
-    folder = Path("/sys/fs/cgroup") / line[0].lstrip("/") if line else None
-    if folder and (folder / "cgroup.procs").exists() and os.access(folder, os.W_OK):
-        return Check("cgroup v2", True, f"{folder} is ours: services can be frozen and limited as a whole")
+    # The second is where systems mount it that still have version 1 beside it.
+    for mount in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified") if line else ():
+        folder = Path(mount, line[0].lstrip("/"))
+        if (Path(mount) / "cgroup.controllers").exists() and os.access(folder / "cgroup.procs", os.W_OK):
+            return Check("cgroup v2", True, f"{folder} is ours: a service can be frozen and ended as a whole")
     # Not a fault: the driver walks the process tree where there is no cgroup of the user's own.
     return Check("cgroup v2", True, "none that this user may write: limits are not enforced, trees are walked")
 
