@@ -76,7 +76,7 @@ class Trial:
         folder = self._hub.layout.envs / self.name
         if not folder.exists():
             return 0
-        words = ["du", "--summarize", "--block-size=1", folder]
+        words = ["du", "--summarize", "--block-size=1", str(folder)]
         return int(subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()[0])
 
     def wake(self) -> float:
