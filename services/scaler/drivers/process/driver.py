@@ -1,56 +1,67 @@
 """The process driver: each replica is a program of this machine in a session of its own.
 
 Owns the verbs of the contract and the order of their steps: the record first, then the deed. How trees are held, ports
-leased, readiness seen and packages installed stands in the modules beside it.
+leased, readiness seen, sizes measured and packages installed stands in the modules beside it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from services.catalog.addresses import Addresses
 from services.catalog.model import Catalog, Local, Service
 from services.layout import Layout
-from services.scaler.core.events import Adopted, Exited, Measured, ReplicaId
+from services.scaler.core.events import Adopted, Exited, Measured, Meddled, ReplicaId
 from services.scaler.drivers.base import PauseError, Post, ProgressReport, Running, StartError
-from services.scaler.drivers.process import ending, logs, readiness, spawn
-from services.scaler.drivers.process.platform import Platform, Wish, detect
+from services.scaler.drivers.process import adoption, disk, ending, logs, readiness, spawn, thawing
+from services.scaler.drivers.process.install import Installer
+from services.scaler.drivers.process.measure import Meter, Reading
+from services.scaler.drivers.process.platform import Wish, detect
 from services.scaler.drivers.process.ports import NoPort, PortLeases
-from services.scaler.drivers.process.proc import Identity, boot, read
+from services.scaler.drivers.process.proc import boot, lives, read
 from services.scaler.drivers.process.records import Phase, Record, Records
 from services.scaler.drivers.process.replica import Replica
+from services.scaler.drivers.process.startup import until_ready
 
 log = logging.getLogger(__name__)
 
 _FREEZE_WITHIN = 3.0
 _ANSWER_AFTER_THAW = 30.0
-_ALIVE_WITHOUT_PORT = 0.2
-"""A service without a port is ready when it has lived so many seconds."""
+_KEEP_LOGS_EVERY = 1.0
+_BUSY_ANSWER = 1.0
 
 
 class ProcessDriver:
-    """`post` is called from the event loop only."""
+    """`post` is called from the event loop only. May be made before there is one."""
 
-    def __init__(self, layout: Layout, post: Post, *, containment: Wish = Wish.AUTO) -> None:
-        """Raises NoCgroup where control groups were asked for and cannot be had."""
+    def __init__(
+        self, layout: Layout, post: Post, *, containment: Wish = Wish.AUTO, disk_floor: int = disk.FLOOR
+    ) -> None:
+        """`disk_floor`: bytes that installations and logs leave free. Raises NoCgroup where control groups were asked
+        for and cannot be had."""
         self._layout = layout
         self._post = post
         self._boot = boot()
-        self._platform: Platform = detect(owner(layout.data), containment)
+        self._platform = detect(owner(layout.data), containment)
         self._records = Records(layout.replicas)
         self._ports = PortLeases(layout.data)
+        self._grudges = thawing.Grudges(layout.state / "not-pausable.json")
+        self._installer = Installer(layout, self._platform.mark("~install"), disk_floor)
+        self._logs = logs.LogKeeper(layout.logs, disk_floor)
+        self._meter = Meter(self._platform.marks)
         self._replicas: dict[ReplicaId, Replica] = {}
         self._catalog = Catalog()
         self._where: Mapping[str, Addresses] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._keeper: asyncio.Task[None] | None = None
 
     # -- what is and what could be -------------------------------------------------------------------------------------
 
@@ -66,35 +77,62 @@ class ProcessDriver:
             return f"{service.name} needs the program {needed!r}, which is not on the PATH of this hub"
         return None
 
-    def describe(self) -> str:
-        """How replicas are contained and whether limits are enforced, for `doctor`."""
-        return self._platform.describe()
+    def pausable(self, name: str) -> str | None:
+        """Why the service is stopped instead of paused; None where it may be paused."""
+        service = self._catalog.services.get(name)
+        return self._grudges.reason(name, service.digest) if service else None
+
+    def describe(self) -> Sequence[tuple[str, str, bool, str]]:
+        """For `doctor`: name, detail, whether it is well, remedy."""
+        return [self._platform.describe(), *self._installer.describe()]
+
+    def df(self) -> Mapping[str, Any]:
+        """Bytes on disk by service and kind. Blocks for as long as walking the folders takes."""
+        return disk.usage(self._layout)
+
+    def prune(self, names: Collection[str] | None, running: Collection[str], *, cache: bool) -> Mapping[str, Any]:
+        """Remove environments (all, or those named) of services that do not run; never data. Blocks."""
+        busy = self._installer.busy
+        return disk.prune(self._layout, names, {*running, *busy}, cache=cache and not busy)
 
     async def adopt(self) -> Sequence[Adopted]:
-        return []
+        for live in await adoption.take_up(self._platform, self._records, self._layout):
+            self._replicas[live.id] = live
+            self._ports.hold(live.id, live.record.ports.values())
+        # Said before anything is watched: an exit that follows at once is then news of a replica that is known.
+        found = [adoption.told(live) for live in self._replicas.values()]
+        for live in list(self._replicas.values()):
+            live.watch(self._on_exit)
+        self._keep_logs()
+        return found
 
     async def prepare(self, service: Service, report: ProgressReport) -> None:
-        pass
+        if service.local is not None and service.local.package is not None:
+            in_use = any(live.record.service == service.name for live in self._replicas.values())
+            await self._installer.install(service.name, service.local.package, report, in_use=in_use)
 
     # -- start and readiness -------------------------------------------------------------------------------------------
 
     async def start(self, service: Service, replica: ReplicaId) -> Running:
         if known := self._replicas.get(replica):
             return Running(known.record.endpoints, known.record.pid)
-        local = self._local(service)
+        if service.local is None:
+            raise StartError(f"{service.name} has no local form (x-hub.local)")
         try:
             ports = self._ports.lease(replica, [port.name for port in service.ports])
-            return await self._begin(service, local, replica, ports)
-        except BaseException as error:
-            await self._drop(replica)
-            if isinstance(error, (NoPort, OSError)):
-                raise StartError(f"{service.name}: {error}") from error
+            return self._begin(service, service.local, replica, ports)
+        except (NoPort, OSError) as error:
+            self._forget(replica)
+            raise StartError(f"{service.name}: {error}") from error
+        except StartError:
+            self._forget(replica)
             raise
 
-    async def _begin(self, service: Service, local: Local, replica: ReplicaId, ports: Mapping[str, int]) -> Running:
-        program = spawn.program(
-            service, local, ports, self._platform.mark(replica), self._layout, self._catalog, self._where
-        )
+    def _begin(self, service: Service, local: Local, replica: ReplicaId, ports: Mapping[str, int]) -> Running:
+        mark = self._platform.mark(replica)
+        programs = self._installer.folder(service.name, local.package) / "bin" if local.package else None
+        ground = spawn.Ground(mark, self._layout, programs, self._catalog, self._where)
+        program = spawn.program(service, local, ports, ground)
         tree = self._platform.containment(replica)
         self._platform.limit(tree.cgroup, service.resources)
         path = self._layout.service_log(service.name)
@@ -113,14 +151,14 @@ class ProcessDriver:
         process = spawn.begin(program, service, path, replica)
         seen = read(process.pid)
         # Our own child stays a zombie until we reap it, so it is always still there to be read.
-        root = Identity(process.pid, seen.start if seen else 0)
-        record = replace(record, pid=root.pid, start=root.start)
-        live = self._replicas[replica] = Replica(record, tree, path, process)
+        record = replace(record, pid=process.pid, start=seen.start if seen else 0)
+        live = self._replicas[replica] = Replica(record, tree, path, mark, process)
         self._records.write(record)
         # Joining a group can wait 20 ms for the kernel; the program need not wait with us.
-        live.enclosing = asyncio.create_task(self._enclose(live))
+        live.enclosing = asyncio.get_running_loop().create_task(self._enclose(live))
         live.watch(self._on_exit)
-        return Running(record.endpoints, root.pid)
+        self._keep_logs()
+        return Running(record.endpoints, process.pid)
 
     async def _enclose(self, live: Replica) -> None:
         try:
@@ -133,47 +171,27 @@ class ProcessDriver:
         if live is None:
             raise StartError(f"{replica} is not running")
         try:
-            await self._see_ready(service, live)
+            await until_ready(service, live)
         except StartError:
             await self._end_now(live)
             raise
         self._phase(live, Phase.READY)
-
-    async def _see_ready(self, service: Service, live: Replica) -> None:
-        seen = readiness.Seen()
-        target = readiness.Target(service, dict(live.record.ports), live.record.exposed, lambda: _pids(live))
-        looking = asyncio.ensure_future(readiness.answers(target, seen) if service.ports else _outlive())
-        try:
-            done, _ = await asyncio.wait(
-                {looking, live.ended}, timeout=service.wake.start_timeout, return_when=asyncio.FIRST_COMPLETED
-            )
-        finally:
-            if not looking.done():
-                looking.cancel()
-                with contextlib.suppress(asyncio.CancelledError, StartError):
-                    await looking
-        if live.stopping:
-            raise StartError(f"{service.name} was stopped while it started")
-        if live.ended in done:
-            raise StartError(f"{service.name} {live.ended.result()} before it was ready{live.last_words()}")
-        if looking in done:
-            looking.result()
-            return
-        pids = await asyncio.to_thread(_pids, live)
-        where = await asyncio.to_thread(readiness.elsewhere, pids, list(live.record.ports.values()))
-        told = "; ".join(part for part in (where, str(seen)) if part)
-        raise StartError(
-            f"{service.name} was not ready within {service.wake.start_timeout:g} s: {told}{live.last_words()}"
-        )
+        if live.ended.done():
+            # It died in the very step: nobody else has been told.
+            await self._end_now(live)
+            raise StartError(f"{service.name} {live.ended.result()} when it had just become ready{live.last_words()}")
+        self._spawn(self._count_from_here(live))
 
     # -- rest ----------------------------------------------------------------------------------------------------------
 
     async def pause(self, service: Service, replica: ReplicaId) -> None:
-        live = self._replicas.get(replica)
-        if live is None or live.stopping:
-            raise PauseError(f"{replica} is not running")
+        live = self._living(replica)
+        if why := self._grudges.reason(service.name, service.digest):
+            raise PauseError(f"{service.name} does not bear being paused: {why}")
         async with live.verb:
+            self._unwatch(live)
             await self._enclosed(live)
+            live.frozen_with = thawing.worth_watching(await asyncio.to_thread(live.tree.members))
             freezing = asyncio.create_task(asyncio.to_thread(live.tree.freeze, _FREEZE_WITHIN))
             try:
                 await asyncio.shield(freezing)
@@ -187,17 +205,32 @@ class ProcessDriver:
             self._phase(live, Phase.PAUSED)
 
     async def resume(self, service: Service, replica: ReplicaId) -> None:
-        live = self._replicas.get(replica)
-        if live is None or live.stopping:
-            raise PauseError(f"{replica} is not running")
+        live = self._living(replica)
         async with live.verb:
             live.tree.thaw()
+            live.meddled = False
             self._phase(live, Phase.READY)
-            said = await readiness.healthy(service, dict(live.record.ports), _ANSWER_AFTER_THAW)
-        if said is not None or live.ended.done():
+            answer = asyncio.ensure_future(readiness.healthy(service, dict(live.record.ports), _ANSWER_AFTER_THAW))
+            await asyncio.wait({answer, live.ended}, return_when=asyncio.FIRST_COMPLETED)
+            said = answer.result() if answer.done() else live.ended.result()
+            answer.cancel()
+        if said is not None:
             words = live.last_words()
             await self._end_now(live)
-            raise PauseError(f"{service.name} did not answer after its thaw: {said}{words}")
+            raise PauseError(f"{service.name} did not come back from its pause: {said}{words}")
+        self._unwatch(live)
+        live.thawed = self._spawn(self._watch_thawed(service, live))
+
+    async def _watch_thawed(self, service: Service, live: Replica) -> None:
+        await self._count_from_here(live)
+        lost = await thawing.loss(service, live, live.frozen_with)
+        if lost is not None and not live.stopping and not live.ended.done():
+            self._grudges.remember(service.name, service.digest, lost)
+
+    def _unwatch(self, live: Replica) -> None:
+        if live.thawed is not None:
+            live.thawed.cancel()
+            live.thawed = None
 
     # -- end -----------------------------------------------------------------------------------------------------------
 
@@ -211,9 +244,14 @@ class ProcessDriver:
                 return "it had ended before"
             self._phase(live, Phase.STOPPING)
             await self._enclosed(live)
-            manner = await ending.end(live.tree, live.root, ending.number(service.stop_signal), service.stop_grace)
-            await self._drop(replica)
+            polite = ending.number(service.stop_signal)
+            manner = await ending.end(live.tree, live.root, polite, service.stop_grace)
+            await self._drop(live)
             return manner
+
+    def alive(self, replica: ReplicaId) -> bool:
+        live = self._replicas.get(replica)
+        return live is not None and not live.ended.done() and lives(live.root)
 
     async def _end_now(self, live: Replica) -> None:
         live.stopping = True
@@ -222,50 +260,89 @@ class ProcessDriver:
                 self._phase(live, Phase.STOPPING)
                 await self._enclosed(live)
                 await ending.kill(live.tree)
-                await self._drop(live.id)
+                await self._drop(live)
 
-    async def _drop(self, replica: ReplicaId) -> None:
+    async def _drop(self, live: Replica) -> None:
         """Nothing of it runs: forget it."""
-        live = self._replicas.pop(replica, None)
-        if live is not None:
-            if not live.ended.done():
-                # Killed a moment ago: its exit is on its way to us.
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(asyncio.shield(live.ended), 1.0)
-            live.release()
+        self._unwatch(live)
+        # Killed a moment ago: its exit is on its way to us, and with it the last of the zombie.
+        await asyncio.wait({live.ended}, timeout=1.0)
+        live.release()
+        self._forget(live.id)
+
+    def _forget(self, replica: ReplicaId) -> None:
+        self._replicas.pop(replica, None)
         self._records.remove(replica)
         self._ports.end(replica)
+        self._meter.forget(replica)
 
     def _on_exit(self, live: Replica) -> None:
         if live.stopping or live.record.phase is Phase.STARTING:
             return  # Whoever waits for its end or its readiness sees it there.
-        task = asyncio.get_running_loop().create_task(self._bury(live))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._spawn(self._bury(live))
 
     async def _bury(self, live: Replica) -> None:
         """An exit that nobody asked for: what the root left behind goes too, then it is told."""
-        reason = f"{live.record.service} {live.ended.result()}{live.last_words()}"
+        manner = live.ended.result()
+        # Nothing inside a tree kills its own root with SIGKILL: such an end says nothing about the freeze.
+        if live.thawed is not None and not live.thawed.done() and "SIGKILL" not in manner:
+            why = f"within {thawing.WATCHED:g} s of a thaw it {manner}"
+            self._grudges.remember(live.record.service, live.record.digest, why)
+        reason = f"{live.record.service} {manner}{live.last_words()}"
         await self._end_now(live)
         self._post(Exited(live.id, reason))
 
-    # -- measuring and the rest ----------------------------------------------------------------------------------------
+    # -- measuring -----------------------------------------------------------------------------------------------------
 
     async def measure(self, replicas: Sequence[ReplicaId]) -> Sequence[Measured]:
-        return []
+        wanted = [live for name in replicas if (live := self._replicas.get(name)) and not live.stopping]
+        if not wanted:
+            return []
+        readings = await asyncio.to_thread(self._meter.read, wanted)
+        for live in wanted:
+            self._notice_meddling(live, readings.get(live.id))
+        busy = await asyncio.gather(*(self._busy(live) for live in wanted))
+        return [
+            Measured(live.id, found.memory, self._meter.cores(live.id, found.cpu_seconds), is_busy)
+            for live, is_busy in zip(wanted, busy, strict=True)
+            if (found := readings.get(live.id)) is not None
+        ]
+
+    async def _busy(self, live: Replica) -> bool:
+        service = self._catalog.services.get(live.record.service)
+        if service is None or not service.busy.http or not service.main or live.record.phase is not Phase.READY:
+            return False
+        port = live.record.ports.get(service.main.name)
+        return port is not None and await readiness.get(port, service.busy.http, _BUSY_ANSWER) == 200
+
+    def _notice_meddling(self, live: Replica, reading: Reading | None) -> None:
+        if reading is None or live.stopping or live.verb.locked():
+            return
+        expected = live.record.phase is Phase.PAUSED
+        if live.record.phase is Phase.STARTING or reading.frozen == expected:
+            live.meddled = False
+        elif not live.meddled:
+            live.meddled = True
+            self._post(Meddled(live.id, "paused" if reading.frozen else "running"))
+
+    async def _count_from_here(self, live: Replica) -> None:
+        self._meter.restart(live.id, await asyncio.to_thread(self._meter.cpu_seconds, live))
+
+    # -- the rest ------------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        for task in [*self._tasks, *(live.enclosing for live in self._replicas.values() if live.enclosing)]:
+        tasks = [*self._tasks, *(live.enclosing for live in self._replicas.values() if live.enclosing)]
+        for task in tasks:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*tasks, return_exceptions=True)
         for live in self._replicas.values():
             live.release()
 
-    def _local(self, service: Service) -> Local:
-        if service.local is None or (why := self.unavailable(service)):
-            raise StartError(why if service.local else f"{service.name} has no local form (x-hub.local)")
-        return service.local
+    def _living(self, replica: ReplicaId) -> Replica:
+        live = self._replicas.get(replica)
+        if live is None or live.stopping:
+            raise PauseError(f"{replica} is not running")
+        return live
 
     def _phase(self, live: Replica, phase: Phase) -> None:
         live.record = replace(live.record, phase=phase)
@@ -275,15 +352,27 @@ class ProcessDriver:
         if live.enclosing is not None:
             await asyncio.shield(live.enclosing)
 
+    def _keep_logs(self) -> None:
+        if self._replicas and (self._keeper is None or self._keeper.done()):
+            self._keeper = self._spawn(self._look_at_logs())
+
+    async def _look_at_logs(self) -> None:
+        while self._replicas:
+            await asyncio.sleep(_KEEP_LOGS_EVERY)
+            await asyncio.to_thread(self._logs.look, [live.log for live in self._replicas.values()])
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("work in the background broke", exc_info=error)
+
 
 def owner(data: Path) -> str:
     """The mark that all processes of one data folder carry."""
     return hashlib.sha256(os.fsencode(data)).hexdigest()[:16]
-
-
-def _pids(live: Replica) -> list[int]:
-    return [process.pid for process in live.tree.members()]
-
-
-async def _outlive() -> None:
-    await asyncio.sleep(_ALIVE_WITHOUT_PORT)

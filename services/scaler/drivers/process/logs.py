@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ ROTATE_AT = 5 * 1024**2
 KEPT = 3
 _FLOODED = 20
 """A log that outgrew its bound so many times between two looks is not worth keeping whole: only its end is copied."""
+_BOUND_WITHOUT_DISK = 256 * 1024
 _TAIL = 16 * 1024
 
 
@@ -47,6 +49,26 @@ def last_lines(path: Path, since: int, count: int = 8) -> list[str]:
         return []
     lines = [line.rstrip()[:400] for line in text.splitlines() if line.strip() and not line.startswith("--- ")]
     return lines[-count:]
+
+
+class LogKeeper:
+    """Bounds the logs of what runs. A full disk ends more than one service, so below the floor nothing is kept."""
+
+    def __init__(self, folder: Path, floor: int) -> None:
+        self._folder = folder
+        self._floor = floor
+        self._low = False
+
+    def look(self, paths: Iterable[Path]) -> None:
+        """Blocks while it copies; call it every second or so, in a thread."""
+        free = shutil.disk_usage(self._folder).free
+        low = free < self._floor
+        if low and not self._low:
+            log.warning("only %d MiB of disk are left: logs are cut, not kept", free >> 20)
+        self._low = low
+        for path in set(paths):
+            if rotate(path, _BOUND_WITHOUT_DISK if low else ROTATE_AT, keep=not low):
+                log.info("log %s was rotated", path.name)
 
 
 def rotate(path: Path, bound: int = ROTATE_AT, *, keep: bool = True) -> bool:

@@ -68,19 +68,18 @@ class Platform:
         if resources.cpus is not None and "cpu" in self.controllers:
             (cgroup / "cpu.max").write_text(f"{int(resources.cpus * _CPU_PERIOD)} {_CPU_PERIOD}")
 
-    def describe(self) -> str:
-        """For people: how a replica is held together, and whether limits are enforced."""
+    def describe(self) -> tuple[str, str, bool, str]:
+        """For `doctor`: name, how replicas are held together and whether limits are enforced, whether that is well (a
+        walk is, too), remedy."""
         if self.groups is None:
-            return (
-                f"replicas are held together by walking the process table ({self.reason});"
-                " limits of memory and CPU are not enforced"
-            )
+            detail = f"by walking the process table ({self.reason}); limits of memory and CPU are not enforced"
+            return "containment", detail, True, ""
         enforced = [name for name in _WANTED if name in self.controllers]
         missing = [name for name in _WANTED if name not in self.controllers]
         limits = f"limits enforced: {', '.join(enforced)}" if enforced else "no limits are enforced"
         if missing:
             limits += f" (not delegated to the hub: {', '.join(missing)})"
-        return f"each replica has a control group below {self.groups}; {limits}"
+        return "containment", f"each replica has a control group below {self.groups}; {limits}", True, ""
 
 
 def detect(owner: str, wish: Wish = Wish.AUTO) -> Platform:

@@ -10,12 +10,12 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from services.scaler.drivers.process import logs
 from services.scaler.drivers.process.containment import Containment
-from services.scaler.drivers.process.proc import Identity, lives
+from services.scaler.drivers.process.proc import Identity, Process, lives
 from services.scaler.drivers.process.records import Record
 
 
@@ -25,11 +25,13 @@ class Replica:
         record: Record,
         tree: Containment,
         log: Path,
+        mark: str = "",
         process: subprocess.Popen[bytes] | None = None,
     ) -> None:
         self.record = record
         self.tree = tree
         self.log = log
+        self.mark = mark
         self.verb = asyncio.Lock()
         """Held by the verb that is under way: verbs on one replica follow each other."""
         self.stopping = False
@@ -37,6 +39,10 @@ class Replica:
         self.enclosing: asyncio.Task[None] | None = None
         self.thawed: asyncio.Task[None] | None = None
         """Looks at it in the seconds after a thaw."""
+        self.frozen_with: Sequence[Process] = ()
+        """What it consisted of when it was last frozen, short-lived children left out."""
+        self.meddled = False
+        """Somebody else froze or thawed it, and that has been told."""
         self.ended = asyncio.get_running_loop().create_future()
         """Done when the root program has exited; its result says how, without the log."""
         self._process = process
@@ -71,10 +77,12 @@ class Replica:
 
     def _manner(self) -> str:
         if self._process is None:
-            return "ended (its exit code went to an earlier scaler)"
+            return "ended (nobody knows its exit code: an earlier scaler had begun it)"
         code = self._process.wait()
         if code >= 0:
             return f"exited with code {code}"
+        if -code == signal.SIGKILL and self.tree.cgroup and _out_of_memory(self.tree.cgroup):
+            return "was ended by SIGKILL: it went over its memory limit"
         try:
             return f"was ended by {signal.Signals(-code).name}"
         except ValueError:
@@ -87,7 +95,19 @@ class Replica:
             os.close(self._handle)
             self._handle = None
 
+    def pids(self) -> list[int]:
+        """All of its tree. Blocks for some milliseconds."""
+        return [process.pid for process in self.tree.members()]
+
     def last_words(self) -> str:
         """The end of what it logged, ready to follow a reason; empty where it said nothing."""
         lines = logs.last_lines(self.log, self.record.log_offset)
         return "; its last lines: " + " | ".join(lines) if lines else "; it logged nothing"
+
+
+def _out_of_memory(cgroup: Path) -> bool:
+    try:
+        events = (cgroup / "memory.events").read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.startswith("oom_kill ") and line != "oom_kill 0" for line in events)

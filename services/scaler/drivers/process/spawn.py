@@ -39,32 +39,39 @@ def user_path() -> str:
     return os.environ.get("PATH") or _SYSTEM_PATH
 
 
-def program(
-    service: Service,
-    local: Local,
-    ports: Mapping[str, int],
-    mark: str,
-    layout: Layout,
-    catalog: Catalog,
-    where: Mapping[str, Addresses],
-) -> Program:
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a program is begun on: all that is not said by its own catalogue entry."""
+
+    mark: str
+    layout: Layout
+    programs: Path | None
+    """Those of its own environment, found before any other."""
+    catalog: Catalog
+    where: Mapping[str, Addresses]
+
+
+def program(service: Service, local: Local, ports: Mapping[str, int], ground: Ground) -> Program:
     """What is to be run. Raises StartError where a placeholder has no value or the command is not there."""
-    data = layout.service_data(service.name)
-    own = where.get(service.name)
+    data = ground.layout.service_data(service.name)
+    own = ground.where.get(service.name)
     values = Placeholders(
         ports=ports,
         data=str(data),
-        models=str(layout.models),
+        models=str(ground.layout.models),
         public_url=own.origin if own else "",
-        urls={name: addresses.internal for name, addresses in where.items()},
+        urls={name: addresses.internal for name, addresses in ground.where.items()},
     )
-    wished = {**rewrite_urls(service.environment, catalog, where), **rewrite_urls(local.environment, catalog, where)}
+    wished = {
+        **rewrite_urls(service.environment, ground.catalog, ground.where),
+        **rewrite_urls(local.environment, ground.catalog, ground.where),
+    }
     try:
         words = [expand(word, values) for word in local.command]
         wished = {key: expand(value, values) for key, value in wished.items()}
     except LookupError as error:
         raise StartError(f"{service.name}: {error.args[0]}") from error
-    environment = {**_ground(service, layout, data), **wished, MARK: mark}
+    environment = {**_minimal(ground.programs, data), **wished, MARK: ground.mark}
     found = shutil.which(words[0], path=environment["PATH"]) if words else None
     if found is None:
         wanted = words[0] if words else ""
@@ -100,11 +107,11 @@ def begin(program: Program, service: Service, log: Path, replica: str) -> subpro
     return process
 
 
-def _ground(service: Service, layout: Layout, data: Path) -> dict[str, str]:
-    inside = layout.envs / service.name / "bin"
+def _minimal(programs: Path | None, data: Path) -> dict[str, str]:
+    path = user_path()
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return passed | {
-        "PATH": f"{inside}{os.pathsep}{user_path()}",
+        "PATH": f"{programs}{os.pathsep}{path}" if programs else path,
         "HOME": str(data),
         "LANG": "C.UTF-8",
         "TMPDIR": os.environ.get("TMPDIR", "/tmp"),
