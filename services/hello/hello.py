@@ -52,11 +52,20 @@ class Connection:
                 pass
         except Refused as error:
             self._answer(error.status, "application/json", f'{{"error": "{error}"}}\n'.encode(), keep=False)
+            self._linger()
         except OSError:
             pass  # the client has left
         finally:
             self._in.close()
             self._sock.close()
+
+    def _linger(self) -> None:
+        """Read off what the client still sends: closing over it would take the answer back by a reset."""
+        self._sock.shutdown(socket.SHUT_WR)
+        self._sock.settimeout(1.0)
+        left = 1 << 20
+        while left > 0 and (read := self._sock.recv(65536)):
+            left -= len(read)
 
     def _one(self) -> bool:
         """Answer one request; False when the connection is done with."""
