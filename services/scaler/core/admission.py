@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from services.scaler.core import needing, resting, waking
 from services.scaler.core.effects import Refusal, Start
-from services.scaler.core.state import Life, Replica, ServiceState, World
+from services.scaler.core.state import Life, Preparation, Replica, ServiceState, World
 
 MEMORY = "memory"
 
@@ -29,9 +29,12 @@ def admit(world: World) -> None:
     relieve(world)
     if not world.queue:
         return
-    for name in list(world.queue):
-        if waking.may_leave_queue(world, world.services[name]):
-            waking.give_up(world, world.services[name])
+    for service in [world.services[name] for name in world.queue]:
+        if not _can_start(service):
+            world.leave_queue(service)
+            world.touch(service.name)
+        elif waking.may_leave_queue(world, service):
+            waking.give_up(world, service)
     places = world.settings.start_cap - sum(replica.life is Life.STARTING for replica in replicas(world))
     total = world.budget.get(MEMORY)
     for name in _in_turn(world):
@@ -113,6 +116,12 @@ def _in_turn(world: World) -> list[str]:
         return (not urgent, service.queued_at or 0.0)
 
     return sorted(world.queue, key=turn)
+
+
+def _can_start(service: ServiceState) -> bool:
+    """The catalogue may have changed, or the installation gone, since it was queued."""
+    there = service.preparation is Preparation.DONE
+    return there and not service.unavailable and len(service.replicas) < service.max_replicas
 
 
 def _goes_first(world: World, service: ServiceState, need: int, total: int) -> bool:

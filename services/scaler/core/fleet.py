@@ -239,7 +239,8 @@ class Fleet:
         for name, spec in event.catalog.services.items():
             service = world.services.get(name)
             if service is None:
-                service = world.services[name] = ServiceState(spec)
+                # More attempts were made than replicas, so one that returns gives no id a second time.
+                service = world.services[name] = ServiceState(spec, next_ordinal=world.attempts + 1)
             else:
                 _replace(service, spec)
             service.retired = False

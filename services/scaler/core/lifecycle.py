@@ -30,7 +30,7 @@ _STARTS_REMEMBERED = 5
 
 def prepared(world: World, event: Prepared) -> None:
     service = world.services.get(event.service)
-    if service is None or service.prepare_attempt != event.attempt:
+    if service is None or service.prepare_attempt != event.attempt or service.preparation is not Preparation.RUNNING:
         return
     service.preparation, service.progress, service.pulling = Preparation.DONE, None, False
     service.prepare_seconds = world.now - service.prepare_since
@@ -39,7 +39,7 @@ def prepared(world: World, event: Prepared) -> None:
 
 def prepare_failed(world: World, event: PrepareFailed) -> None:
     service = world.services.get(event.service)
-    if service is None or service.prepare_attempt != event.attempt:
+    if service is None or service.prepare_attempt != event.attempt or service.preparation is not Preparation.RUNNING:
         return
     service.preparation, service.progress = Preparation.UNKNOWN, None
     waking.fail(world, service, event.reason)
@@ -65,7 +65,8 @@ def ready(world: World, event: Ready) -> None:
     service.failure, service.retry_at = "", 0.0
     if len(_recent_crashes(world, service)) <= world.settings.crash_limit:
         service.failures = 0  # in a loop of crashes a start that succeeds proves nothing
-    service.start_seconds = [*service.start_seconds, world.now - replica.begun][-_STARTS_REMEMBERED:]
+    if not replica.adopted:
+        service.start_seconds = [*service.start_seconds, world.now - replica.begun][-_STARTS_REMEMBERED:]
     replica.ready_at = world.now
     world.used(service, "it has just started")
     waking.publish(world, service, replica)
@@ -205,6 +206,8 @@ def adopted(world: World, event: Adopted) -> None:
         endpoints=event.endpoints,
         pid=event.pid,
         launched=True,
+        adopted=True,
+        unproven=event.phase == "paused",
     )
     world.add_replica(service, replica)
     ordinal = event.replica.rpartition("-")[2]
@@ -235,6 +238,7 @@ def meddled(world: World, event: Meddled) -> None:
         attempt = world.new_attempt()
         replica.move(Life.PAUSED, attempt, world.now)
         replica.busy, service.restarting = "", False
+        replica.unproven, service.released_at = True, world.now
         world.emit(Withdraw(replica.id, service.name, attempt, urgent=True))
         world.touch(service.name, *service.needs, *service.dependents)
 

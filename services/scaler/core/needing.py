@@ -6,7 +6,7 @@ a circle: the one that would close it is left out, so no two services can keep e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from services.catalog.model import Condition, Service
 from services.scaler.core.effects import Refusal
@@ -15,8 +15,8 @@ from services.scaler.core.state import Life, ServiceState, World
 PATIENCE = 30.0
 """Seconds for which a wake counts as wanted after the last one who asked has left: a reload is not a new turn."""
 
-_RUNNING = frozenset({Life.STARTING, Life.READY, Life.DRAINING, Life.WITHDRAWING, Life.RESUMING})
-"""States in which a program that has been launched can be talked to, or will be without a word of ours."""
+_RUNNING = frozenset({Life.STARTING, Life.READY, Life.DRAINING, Life.WITHDRAWING})
+"""States in which a program that has been launched is not frozen."""
 
 
 def connect(world: World) -> None:
@@ -50,15 +50,21 @@ def wanted(service: ServiceState) -> bool:
 def insisted(world: World, service: ServiceState, *, people_only: bool = False) -> bool:
     """Whether somebody still wants the wake under way: a caller, also of a dependent that waits for it, or what keeps
     a service up. `people_only`: callers alone count."""
+    return any(
+        one.demands or world.now < one.demanded_at + PATIENCE or (not people_only and kept(world, one))
+        for one in waiting_for(world, service)
+    )
+
+
+def waiting_for(world: World, service: ServiceState) -> Iterator[ServiceState]:
+    """The service, and all whose wake waits for it, however far up."""
     seen, open_ends = {service.name}, [service]
     while open_ends:
         one = open_ends.pop()
-        if one.demands or world.now < one.demanded_at + PATIENCE or (not people_only and kept(world, one)):
-            return True
+        yield one
         waking = [name for name in one.dependents if world.services[name].waking and name not in seen]
         seen.update(waking)
         open_ends += [world.services[name] for name in waking]
-    return False
 
 
 def blocked(world: World, service: ServiceState, *, forced: bool = False) -> tuple[Refusal, str, float] | None:

@@ -41,7 +41,7 @@ def use(world: World, service: ServiceState) -> list[str]:
         reasons.append("pinned")
     if service.demands or service.waking:
         reasons.append("somebody waits for it")
-    if service.flow is not None and service.flow.active > 0 and not _only_silent(service):
+    if service.flow is not None and service.flow.active > 0 and not service.only_silent:
         reasons.append(f"{service.flow.active} requests in flight")
     reasons += dict.fromkeys(replica.busy for replica in service.in_life(Life.READY) if replica.busy)
     for name in service.dependents:
@@ -49,18 +49,6 @@ def use(world: World, service: ServiceState) -> list[str]:
         if needing.wanted(other):
             reasons.append(f"{name} {'is awake' if other.awake else 'is about to start'} and needs it")
     return reasons
-
-
-def fresh(world: World, service: ServiceState) -> bool:
-    """Whether the last traffic reading still counts."""
-    return service.flow is not None and world.now < service.flow_at + world.settings.flow_valid
-
-
-def quiet(world: World, service: ServiceState) -> bool:
-    """A fresh reading, taken after the last request was let go on, shows nothing in flight."""
-    if service.flow is None or not fresh(world, service) or service.flow_at <= service.released_at:
-        return False
-    return service.flow.active == 0 or _only_silent(service)
 
 
 def rest(world: World, service: ServiceState, replica: Replica, to: str, reason: str) -> None:
@@ -86,7 +74,7 @@ def sleep_asked(world: World, event: SleepAsked) -> None:
         if replica.life is Life.READY:
             rest(world, service, replica, event.to, "asked to sleep")
         elif replica.life is Life.PAUSED and event.to == "stopped":
-            waking.stop(world, service, replica, "asked to sleep")
+            _end_frozen(world, service, replica, "asked to sleep")
         elif replica.life in (Life.DRAINING, Life.WITHDRAWING, Life.PAUSING) and event.to == "stopped":
             replica.rest_to = "stopped"
 
@@ -114,7 +102,7 @@ def _ends_for_restart(world: World, service: ServiceState, replica: Replica) -> 
         case Life.READY:
             rest(world, service, replica, "stopped", "asked to restart")
         case Life.PAUSED:
-            waking.stop(world, service, replica, "asked to restart")
+            return _end_frozen(world, service, replica, "asked to restart")
         case Life.DRAINING | Life.WITHDRAWING | Life.PAUSING:
             replica.rest_to = "stopped"
         case Life.STARTING | Life.RESUMING:
@@ -127,6 +115,15 @@ def _ends_for_restart(world: World, service: ServiceState, replica: Replica) -> 
     return True
 
 
+def _end_frozen(world: World, service: ServiceState, replica: Replica, reason: str) -> bool:
+    """Stop it, unless a request may be frozen with it."""
+    if replica.unproven and not world.quiet(service):
+        world.decide(service.name, "stay", f"{reason}, but a request may be in flight, for somebody else froze it")
+        return False
+    waking.stop(world, service, replica, reason)
+    return True
+
+
 def may_yield(world: World, for_whom: str) -> Iterator[Replica]:
     """Replicas whose memory may be taken for somebody else now. Never one in use, kept at its minimum, or needed by
     the one that asks."""
@@ -136,12 +133,21 @@ def may_yield(world: World, for_whom: str) -> Iterator[Replica]:
         replica = service.replicas[replica_id]
         if name in needed or name == for_whom or service.min_replicas or use(world, service):
             continue
-        if replica.life is Life.PAUSED or (replica.rest_to == "paused" and _on_the_way(replica)):
+        if _may_go(world, service, replica):
             yield replica
-        elif replica.life is Life.READY and quiet(world, service):
+
+
+def _may_go(world: World, service: ServiceState, replica: Replica) -> bool:
+    match replica.life:
+        case Life.PAUSED:
+            return world.quiet(service) or not replica.unproven
+        case Life.READY:
             idle = world.now >= service.last_use + world.settings.victim_grace
-            if idle and world.now >= replica.drain_after:
-                yield replica
+            return idle and world.now >= replica.drain_after and world.quiet(service)
+        case Life.DRAINING | Life.WITHDRAWING | Life.PAUSING:
+            return replica.rest_to == "paused"
+        case _:
+            return False
 
 
 def yield_room(world: World, service: ServiceState, replica: Replica, reason: str) -> None:
@@ -154,15 +160,10 @@ def yield_room(world: World, service: ServiceState, replica: Replica, reason: st
             replica.rest_to, replica.reason = "stopped", reason
 
 
-def _on_the_way(replica: Replica) -> bool:
-    return replica.life in (Life.DRAINING, Life.WITHDRAWING, Life.PAUSING) and not replica.dead
-
-
 def _consider_paused(world: World, service: ServiceState, replica: Replica) -> None:
     due = replica.since + service.spec.scaling.stop_after
-    if service.flow is not None and service.flow.active > 0 and not service.in_life(Life.READY):
-        # Somebody else froze it with requests in flight: they are answered if that somebody thaws it.
-        due = max(due, service.flow_at + service.spec.scaling.stop_after)
+    if replica.unproven and not world.quiet(service) and not service.retired:
+        return  # a request may be frozen with it: the next reading looks again
     if service.retired or replica.digest != service.spec.digest:
         waking.stop(world, service, replica, "its catalogue entry has changed")
     elif world.now >= due:
@@ -177,7 +178,7 @@ def _consider_retired(world: World, service: ServiceState, ready: list[Replica])
     if any(replica.busy for replica in ready):
         return  # the next measurement looks again
     due = max(replica.drain_after for replica in ready)
-    if fresh(world, service) and not quiet(world, service):
+    if world.fresh(service) and not world.quiet(service):
         due = max(due, service.flow_at + world.settings.flow_valid)
     if world.now < due:
         world.schedule(due, service.name)
@@ -194,7 +195,7 @@ def _consider_idle(world: World, service: ServiceState, ready: list[Replica]) ->
     due = max(service.idle_since + service.spec.scaling.idle_timeout, *(replica.drain_after for replica in spare))
     if world.now < due:
         world.schedule(due, service.name)
-    elif quiet(world, service):
+    elif world.quiet(service):
         for replica in spare:
             to = "stopped" if replica in stale else service.spec.scaling.rest.value
             rest(world, service, replica, to, f"no use for {world.now - service.idle_since:.0f} s")
@@ -208,7 +209,7 @@ def _shrink(world: World, service: ServiceState, ready: list[Replica]) -> None:
     if fewer < max(1, service.min_replicas):
         service.low_since = None
         return
-    if service.flow is None or not fresh(world, service):
+    if service.flow is None or not world.fresh(service):
         return
     crowd = fewer < service.max_replicas and service.flow.active > fewer * scaling.scale_up_threshold
     spare = [replica for replica in ready if not replica.busy]
@@ -223,9 +224,3 @@ def _shrink(world: World, service: ServiceState, ready: list[Replica]) -> None:
         return
     service.low_since = None
     rest(world, service, spare[-1], scaling.rest.value, f"{fewer} replicas carry the load")
-
-
-def _only_silent(service: ServiceState) -> bool:
-    """All that is in flight has been silent for longer than the service says counts."""
-    limit = service.spec.busy.websocket_idle
-    return limit is not None and service.flow is not None and service.flow.silent >= limit

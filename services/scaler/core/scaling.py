@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.scaler.core import resting, waking
+from services.scaler.core import waking
 from services.scaler.core.events import Measured, Traffic
 from services.scaler.core.state import Life, ServiceState, World
 
@@ -13,14 +13,15 @@ def traffic(world: World, event: Traffic) -> None:
         if service is None:
             continue
         before, service.flow, service.flow_at = service.flow, flow, world.now
-        if flow.active > 0:
-            limit = service.spec.busy.websocket_idle
-            if limit is None or flow.silent < limit:
-                world.used(service, f"{flow.active} requests in flight")
+        if flow.active > 0 and not service.only_silent:
+            world.used(service, f"{flow.active} requests in flight")
         if before is not None and flow.total != before.total:
             world.used(service, "requests")
-        if service.in_life(Life.READY):
-            world.touch(name)
+        for replica in service.replicas.values():
+            if replica.unproven and replica.adopted and flow.active > 0:
+                service.waking = True  # an earlier life froze it a moment too soon
+            if replica.unproven or replica.life is Life.READY:
+                world.touch(name)
 
 
 def measured(world: World, event: Measured) -> None:
@@ -65,6 +66,6 @@ def grow(world: World, service: ServiceState) -> None:
 
 def _crowded(world: World, service: ServiceState) -> bool:
     threshold = service.spec.scaling.scale_up_threshold
-    if not threshold or service.flow is None or not resting.fresh(world, service):
+    if not threshold or service.flow is None or not world.fresh(service):
         return False
     return service.flow.active > threshold * len(service.in_life(Life.READY))

@@ -95,6 +95,8 @@ class Replica:
     begun: float
     endpoints: Mapping[str, str] = field(default_factory=dict)
     pid: int | None = None
+    adopted: bool = False
+    """An earlier life of the scaler started it."""
     launched: bool = False
     """The program runs (perhaps not ready)."""
     ready_at: float | None = None
@@ -110,6 +112,8 @@ class Replica:
     dead: bool = False
     """The program is gone; only the endpoint and what is left of the tree have to be cleared away. While a start or a
     thaw is awaited: its end was told before the outcome."""
+    unproven: bool = False
+    """Frozen, and nobody saw it quiet before: by an earlier life of the scaler or by somebody else."""
     drain_after: float = 0.0
     released: int = 0
 
@@ -191,6 +195,12 @@ class ServiceState:
         return not self.retired and self.pinned_until is not None and now < self.pinned_until
 
     @property
+    def only_silent(self) -> bool:
+        """All that is in flight has been silent for longer than the service says counts."""
+        limit = self.spec.busy.websocket_idle
+        return limit is not None and self.flow is not None and self.flow.silent >= limit
+
+    @property
     def idle_since(self) -> float:
         """When its idle time begins: at the last use, or at the end of its pin where that is later."""
         ended = self.pinned_until if self.pinned_until is not None and self.pinned_until != float("inf") else 0.0
@@ -267,6 +277,16 @@ class World:
         if service is None or replica not in service.replicas:
             return None
         return service, service.replicas[replica]
+
+    def fresh(self, service: ServiceState) -> bool:
+        """Whether its last traffic reading still counts."""
+        return service.flow is not None and self.now < service.flow_at + self.settings.flow_valid
+
+    def quiet(self, service: ServiceState) -> bool:
+        """A fresh reading, taken after the last request was let go on, shows nothing in flight."""
+        if service.flow is None or not self.fresh(service) or service.flow_at <= service.released_at:
+            return False
+        return service.flow.active == 0 or service.only_silent
 
     def answered(self, replica: ReplicaId, attempt: int, *lives: Life) -> tuple[ServiceState, Replica] | None:
         """The replica whose awaited outcome this is; None where the fleet has gone another way meanwhile."""

@@ -97,6 +97,7 @@ def release(world: World, service: ServiceState) -> None:
 def publish(world: World, service: ServiceState, replica: Replica) -> None:
     """The replica serves from now on."""
     replica.move(Life.READY, world.new_attempt(), world.now)
+    replica.unproven = False
     service.released_at = world.now
     world.emit(Publish(replica.id, service.name, replica.endpoints))
     world.touch(service.name, *service.dependents)
@@ -109,6 +110,8 @@ def fail(world: World, service: ServiceState, reason: str, refusal: Refusal = Re
     delay = min(settings.backoff_first * 2.0 ** min(service.failures - 1, 30), settings.backoff_most)
     service.retry_at, service.failure = world.now + delay, reason
     service.pulling = False
+    for one in needing.waiting_for(world, service):
+        one.forced = False  # a command overrides the failures before it, not this one
     world.decide(service.name, "failed", f"{reason} (next try in {delay:.0f} s)")
     _put_off(world, service, refusal, reason, service.retry_at)
     world.touch(service.name)
@@ -136,21 +139,16 @@ def give_up(world: World, service: ServiceState) -> None:
         world.leave_queue(service)
         return
     world.decide(service.name, "give up", "nobody waits for it any more")
-    seen, open_ends = {service.name}, [service]
-    while open_ends:
-        one = open_ends.pop()
+    for one in list(needing.waiting_for(world, service)):
         _end_wake(world, one)
         world.touch(*one.needs)
-        waiting = [name for name in one.dependents if name not in seen and world.services[name].waking]
-        seen.update(waiting)
-        open_ends += [world.services[name] for name in waiting]
 
 
 def thaw(world: World, service: ServiceState) -> None:
     """Bring one frozen replica back, when what it depends on is there; end one whose text has changed."""
     paused = service.in_life(Life.PAUSED)
     replica = next((one for one in paused if one.digest == service.spec.digest), paused[0])
-    if replica.digest != service.spec.digest:
+    if replica.digest != service.spec.digest and not replica.unproven:
         stop(world, service, replica, "its catalogue entry has changed")
     elif needing.met(world, service):
         service.restarting = False

@@ -1,0 +1,201 @@
+"""The laws of the fleet, each a question to the facts at the moment an effect is given out. Empty: it holds.
+
+`invariants.broken` judges the fleet's own books; these judge what it does, by what really is and what it was told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from services.catalog.model import Condition, Service
+from services.scaler.core.effects import (
+    Drain,
+    Effect,
+    Pause,
+    Prepare,
+    Publish,
+    Refuse,
+    Release,
+    Resume,
+    Start,
+    Stop,
+    Withdraw,
+)
+from services.scaler.core.events import Event, Meddled, RestartAsked, SleepAsked
+from services.scaler.core.state import Settings
+from tests.support.truth import Program, Truth
+
+FLOW_VALID = Settings().flow_valid
+VICTIM_GRACE = Settings().victim_grace
+
+
+def judge(truth: Truth, effect: Effect, cause: Event, *, charged: int, reason: str) -> str:
+    """The law that this effect breaks, in words. `charged`: Σ of what is reserved; `reason`: the decision before it."""
+    match effect:
+        case Prepare():
+            able = effect.service in truth.catalog.services and not truth.unavailable.get(effect.service)
+            return "" if able else f"{effect.service} is prepared although it cannot run"
+        case Start():
+            return _start(truth, effect, charged)
+        case Publish():
+            return _publish(truth.programs[effect.replica], effect)
+        case Drain():
+            if truth.published.get(effect.replica) != "serving":
+                return f"{effect} of something that is not published"
+            return _rest(truth, truth.programs[effect.replica], cause, reason)
+        case Withdraw():
+            program = truth.programs[effect.replica]
+            meddled = effect.urgent and isinstance(cause, Meddled)
+            return "" if program.told_gone or program.told_quiet or meddled else f"{effect} before it was seen quiet"
+        case Pause():
+            program = truth.programs[effect.replica]
+            if not (program.told_quiet and program.told_withdrawn):
+                return f"{effect} before it was drained and withdrawn"
+            return _out_of_service(truth, program, effect)
+        case Resume():
+            program = truth.programs[effect.replica]
+            return "" if program.told_frozen and not program.told_gone else f"{effect} of something that is not frozen"
+        case Stop():
+            program = truth.programs[effect.replica]
+            return "" if program.gone or truth.closing else _out_of_service(truth, program, effect)
+        case Release():
+            return _release(truth, effect)
+        case Refuse():
+            if effect.demand not in truth.open:
+                return f"{effect} of a demand that was {truth.ended.get(effect.demand, 'never made')}"
+            return "" if effect.reason and effect.retry_after >= 1.0 else f"{effect} without a reason or a time"
+        case _:
+            return ""
+
+
+def _start(truth: Truth, effect: Start, charged: int) -> str:
+    spec = truth.catalog.services.get(effect.service)
+    if spec is None or truth.unavailable.get(effect.service) or truth.closing:
+        return f"{effect} although it must not run"
+    there = [program for program in truth.of(effect.service) if not program.gone]
+    if effect.replica in truth.programs:
+        return f"{effect} gives an id a second time"
+    if len(there) >= max(1, spec.scaling.max_replicas):
+        return f"{effect} although {there} run"
+    if any(not program.told_ready for program in there):
+        return f"{effect} while another start is in flight"
+    if truth.installed.get(effect.service) != spec.digest:
+        return f"{effect} before it was prepared"
+    if truth.budget is not None and charged > truth.budget:
+        return f"{effect}, and {charged} of {truth.budget} bytes are charged"
+    missing = [] if there else list(_missing(truth, spec))
+    return f"{effect} before {missing}, which it needs" if missing else ""
+
+
+def _missing(truth: Truth, spec: Service) -> Iterator[str]:
+    for dependency in spec.depends_on:
+        if dependency.service not in truth.catalog.services or not dependency.required:
+            continue
+        healthy = dependency.condition is not Condition.STARTED
+        if not any(
+            (program.told_ready or not healthy) and not (program.told_gone or program.told_frozen or program.stopping)
+            for program in truth.of(dependency.service)
+        ):
+            yield dependency.service
+
+
+def _publish(program: Program, effect: Publish) -> str:
+    if not program.told_ready or program.told_gone or program.told_frozen or program.stopping:
+        return f"{effect} although it is not ready: {program}"
+    if dict(effect.endpoints) != program.endpoints:
+        return f"{effect} although it listens on {program.endpoints}"
+    return ""
+
+
+def _rest(truth: Truth, program: Program, cause: Event, reason: str) -> str:
+    """Nothing in use is put to rest, and nothing is decided without a fresh reading."""
+    name, now = program.service, truth.now
+    spec = truth.catalog.services.get(name)
+    if program.told_busy:
+        return f"{name} is put to rest while its last measurement says that it works"
+    if spec is None:
+        return ""  # there may be no readings of it any more: the drain alone proves that it is quiet
+    at, active = truth.readings.get(name, (float("-inf"), 0))
+    fresh = now < at + FLOW_VALID
+    if "carry the load" in reason:
+        left = [other for other in truth.of(name) if truth.published.get(other.replica) == "serving"]
+        return "" if fresh and len(left) > 1 else f"{name} has one replica fewer, of {left}, by a reading of {at}"
+    awake = list(_awake_dependents(truth, name))
+    if awake:
+        return f"{name} is put to rest while {awake}, which need it, are awake"
+    if truth.pins.get(name, 0.0) > now and not isinstance(cause, RestartAsked):
+        return f"{name} is put to rest while it is pinned"
+    if isinstance(cause, SleepAsked | RestartAsked) and cause.service == name:
+        return ""
+    if not fresh:
+        return f"{name} is put to rest without a fresh reading (the last is of {at})"
+    if active or at <= truth.released_at.get(name, float("-inf")):
+        return f"{name} is put to rest although the last reading does not show it quiet"
+    for_room = "room" in reason or "budget" in reason
+    used = truth.uses.get(name, float("-inf"))
+    if now < used + (VICTIM_GRACE if for_room else spec.scaling.idle_timeout):
+        return f"{name} is put to rest although it was used at {used}"
+    return ""
+
+
+def _awake_dependents(truth: Truth, name: str) -> Iterator[str]:
+    for program in truth.programs.values():
+        spec = truth.catalog.services.get(program.service)
+        if spec is None or program.told_gone or program.told_frozen or program.gone or program.stopping:
+            continue
+        if name in spec.uses or any(dependency.service == name for dependency in spec.depends_on):
+            yield program.replica
+
+
+def _out_of_service(truth: Truth, program: Program, effect: Effect) -> str:
+    if program.replica in truth.published:
+        return f"{effect} while it is published as {truth.published[program.replica]}"
+    left_frozen = program.frozen and program.service not in truth.catalog.services
+    if program.in_flight and not program.told_gone and not left_frozen:
+        return f"{effect} with requests {program.in_flight} in flight"
+    return ""
+
+
+def _release(truth: Truth, effect: Release) -> str:
+    program = truth.programs[effect.replica]
+    if effect.demand not in truth.open:
+        return f"{effect} of a demand that was {truth.ended.get(effect.demand, 'never made')}"
+    if truth.open[effect.demand] != program.service:
+        return f"{effect} although the demand is for {truth.open[effect.demand]}"
+    if truth.published.get(effect.replica) != "serving" or program.told_gone or program.told_frozen:
+        return f"{effect} to something that does not serve: {program}"
+    if effect.endpoint not in program.endpoints.values():
+        return f"{effect} to an address that {program} has not"
+    return ""
+
+
+def kept_up(truth: Truth, able: set[str], pins: Mapping[str, float]) -> set[str]:
+    """Of those that are able to run: always on, pinned, or needed by one of these."""
+    services = truth.catalog.services
+    up = {
+        name
+        for name in able
+        if not services[name].lazy or services[name].scaling.min_replicas or pins.get(name, 0.0) > truth.now
+    }
+    while True:
+        needed = {
+            other
+            for name in up
+            for other in (*services[name].uses, *(dependency.service for dependency in services[name].depends_on))
+            if other in able
+        }
+        if needed <= up:
+            return up
+        up |= needed
+
+
+def able(truth: Truth, name: str) -> bool:
+    """Whether it can run, with all that it cannot do without."""
+    spec = truth.catalog.services.get(name)
+    if spec is None or truth.unavailable.get(name):
+        return False
+    return all(
+        able(truth, dependency.service) or dependency.service not in truth.catalog.services
+        for dependency in spec.depends_on
+        if dependency.required
+    )
