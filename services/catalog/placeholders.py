@@ -18,8 +18,10 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 MAIN = "main"
+WORDS = ("port", "data", "models", "public_url", "url", "python", "hub")
 _FORM = r"(port|data|models|public_url|python|hub|port:[A-Za-z0-9_.-]+|url:[A-Za-z0-9_.-]+)"
 _ANY = re.compile(r"\{\{" + _FORM + r"\}\}|\{" + _FORM + r"\}")
+_BARE = re.compile(r"(?<![{$])\{([A-Za-z_]+(?::[A-Za-z0-9_.-]*)?)\}(?!\})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,13 @@ def forms(text: str) -> Iterator[Form]:
     for match in _ANY.finditer(text):
         if form := match.group(2):
             yield _parsed(form)
+
+
+def bare(text: str) -> Iterator[str]:
+    """Single words in braces that are no placeholder; a check may ask whether one was meant."""
+    for match in _BARE.finditer(text):
+        if not _ANY.fullmatch(match.group()):
+            yield match.group(1)
 
 
 def _parsed(form: str) -> Form:

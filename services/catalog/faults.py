@@ -1,0 +1,128 @@
+"""What is wrong with a catalogue, as values, and the one report that tells all of it.
+
+Owns the wording's frame (`file:line:column: field: what was expected, not VALUE (hint)`) and the cutting of values
+that are too long to show. Which fault there is, is said by whoever finds it. Secrets: the value of an environment
+variable is never shown, whichever step finds the fault.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+
+from services.catalog.tree import Mark, Path, Table, Value, kind, where
+
+_SHOWN = 60
+_MOST_LINES = 200
+_SECRET_FIELDS = ("environment", "args", "secrets")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    file: str
+    line: int
+    """From 1; 0 where the fault is of the file as a whole."""
+    column: int
+    field: str
+    """Dotted path, `services.tabby.x-hub.scaling.idle_timeout`; empty for the file as a whole."""
+    expected: str
+    """What would be right, with its bounds."""
+    value: str | None = None
+    """What stands there instead, short enough to show; None where there is nothing to show."""
+    hint: str = ""
+
+    def render(self, base: str | None = None) -> str:
+        """One line, file names relative to `base` (the working folder unless given)."""
+        place = _short(self.file, base)
+        if self.line:
+            place += f":{self.line}:{self.column}" if self.column else f":{self.line}"
+        parts = [part for part in (place, self.field) if part]
+        text = ": ".join([*parts, self.expected])
+        if self.value is not None:
+            text += f", not {self.value}"
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class CatalogError(Exception):
+    """Every fault of every file, in the order of files and lines."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults: tuple[Fault, ...] = tuple(
+            sorted(dict.fromkeys(faults), key=lambda f: (f.file, f.line, f.column, f.field))
+        )
+        super().__init__(self.faults)
+
+    def render(self, base: str | None = None) -> str:
+        """The report for a terminal: one line a fault, then how many there are."""
+        count, files = len(self.faults), len({fault.file for fault in self.faults})
+        lines = [fault.render(base) for fault in self.faults[:_MOST_LINES]]
+        if count > _MOST_LINES:
+            lines.append(f"… and {count - _MOST_LINES} more")
+        lines.append(f"{count} fault{'s' * (count != 1)} in {files} file{'s' * (files != 1)}")
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.render()
+
+
+class Findings:
+    """Collects faults and notes of one reading step, each with its place in `root`."""
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+        self.notes: list[tuple[str, str]] = []
+        """(what, service): told together for all services at the end."""
+
+    def at(self, mark: Mark, path: Path, expected: str, value: object = ..., hint: str = "") -> None:
+        shown = None if value is ... else show(value, path)
+        self.faults.append(Fault(mark.file, mark.line, mark.column, dotted(path), expected, shown, hint))
+
+    def found(
+        self, root: Value, path: Path, expected: str, value: object = ..., hint: str = "", under: Path = ()
+    ) -> None:
+        """A fault at `path` below `root`, whose place is looked up there; `under` is where `root` itself is."""
+        self.at(where(root, path), (*under, *path), expected, value, hint)
+
+    def note(self, what: str, service: str = "") -> None:
+        self.notes.append((what, service))
+
+
+def show(value: object, path: Path = ()) -> str:
+    """A value as a report may show it: short, on one line, and never that of an environment variable."""
+    if any(step in _SECRET_FIELDS for step in path[:-1]) and not isinstance(value, Table | list | None):
+        return f"{kind(value)} that is not shown here"
+    if isinstance(value, dict | list):
+        return kind(value) if value else f"{kind(value)} that is empty"
+    if value is None:
+        return "nothing"
+    text = ("true" if value else "false") if isinstance(value, bool) else _printable(str(value))
+    text = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    return f"'{text}'" if isinstance(value, str) else text
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f"{'.' if text else ''}{_printable(step)[:_SHOWN]}"
+    return text
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint for a word that nobody knows: `did you mean …?`, empty where nothing is near."""
+    close = difflib.get_close_matches(word[:_SHOWN], list(known), n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def _printable(text: str) -> str:
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text[: _SHOWN * 2])
+
+
+def _short(file: str, base: str | None) -> str:
+    try:
+        inside = FilePath(file).relative_to(base or os.getcwd())
+    except (ValueError, OSError):
+        return file
+    return str(inside)
