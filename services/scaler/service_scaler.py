@@ -79,7 +79,7 @@ class ServiceScaler:
             self.control,
             self._gateway,
             concurrency=config.concurrency,
-            tls=config.tls,
+            tls=(str(config.tls[0]), str(config.tls[1])) if config.tls else None,
         )
         self._background: list[asyncio.Task[None]] = []
         self._admin: web.AppRunner | None = None

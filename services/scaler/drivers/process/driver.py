@@ -336,7 +336,7 @@ class ProcessDriver:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for live in self._replicas.values():
-            live.release()
+            live.leave()
 
     def _living(self, replica: ReplicaId) -> Replica:
         live = self._replicas.get(replica)

@@ -66,8 +66,12 @@ class Installer:
             self._now = name
             try:
                 await self._install(name, package, report, in_use)
-            except OSError as error:
-                raise PrepareError(f"{name} could not be installed: {error}") from error
+            except BaseException as error:
+                # Half of an environment is of no use to anybody; what was downloaded stays in the cache.
+                await asyncio.to_thread(shutil.rmtree, self.folder(name, package), ignore_errors=True)
+                if isinstance(error, OSError):
+                    raise PrepareError(f"{name} could not be installed: {error}") from error
+                raise
             finally:
                 self._now = None
 

@@ -1,4 +1,4 @@
-"""Processes as /proc shows them: who lives, whose child it is, which replica it belongs to, where it listens.
+"""Processes as /proc shows them: who lives, whose child it is, which replica it belongs to.
 
 Owns reading; signals and decisions are others'. A process is known by pid *and* start time, never by pid alone: pids
 are issued again. Nothing here is asynchronous: a scan of a few hundred processes takes some milliseconds, so callers
@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +22,6 @@ TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 # A process this young may stand between fork and exec and still carry another environment.
 _SETTLED = 2.0
-_LISTEN = "0A"
 
 
 class Identity(NamedTuple):
@@ -144,7 +141,7 @@ class ProcessTable:
     """All processes of one moment."""
 
     def __init__(self, marks: Marks) -> None:
-        self.processes: Mapping[int, Process] = {process.pid: process for process in _all()}
+        self.processes: Mapping[int, Process] = {process.pid: process for process in processes()}
         self._children: dict[int, list[Process]] = {}
         self._marks = marks
         for process in self.processes.values():
@@ -182,7 +179,7 @@ class ProcessTable:
         return sorted((process for process in reached.values() if process.alive), key=lambda one: (one.start, one.pid))
 
 
-def _all() -> Iterator[Process]:
+def processes() -> Iterator[Process]:
     for name in os.listdir("/proc"):
         if name.isdigit() and (process := read(int(name))):
             yield process
@@ -214,72 +211,3 @@ def proportional(pid: int) -> int | None:
 
 
 # -- listening sockets -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    address: IPv4Address | IPv6Address
-    port: int
-    inode: int
-
-    @property
-    def beyond_loopback(self) -> bool:
-        mapped = self.address.ipv4_mapped if isinstance(self.address, IPv6Address) else None
-        return not (mapped or self.address).is_loopback
-
-    def __str__(self) -> str:
-        return f"[{self.address}]:{self.port}" if self.address.version == 6 else f"{self.address}:{self.port}"
-
-
-def listeners() -> list[Listener]:
-    """Every listening TCP socket of this network namespace."""
-    return [*_listening("/proc/net/tcp"), *_listening("/proc/net/tcp6")]
-
-
-def listeners_of(pids: Iterable[int]) -> list[Listener]:
-    """Those that these processes hold, without doubles, in the order of their ports."""
-    inodes = {inode for pid in pids for inode in _socket_inodes(pid)}
-    return sorted((one for one in listeners() if one.inode in inodes), key=lambda one: (one.port, str(one.address)))
-
-
-def owner_of(inode: int) -> Process | None:
-    """The first process found that holds the socket, for messages."""
-    for process in _all():
-        if inode in set(_socket_inodes(process.pid)):
-            return process
-    return None
-
-
-def _listening(table: str) -> Iterator[Listener]:
-    try:
-        with open(table) as file:
-            next(file, None)
-            for line in file:
-                fields = line.split()
-                if fields[3] != _LISTEN:
-                    return  # The kernel lists the listening ones first; the rest may be many thousands.
-                host, _, port = fields[1].partition(":")
-                yield Listener(_address(host), int(port, 16), int(fields[9]))
-    except OSError:
-        return
-
-
-def _address(text: str) -> IPv4Address | IPv6Address:
-    # Each 32-bit word stands in the byte order of the machine.
-    words = (int(text[at : at + 8], 16) for at in range(0, len(text), 8))
-    return ip_address(b"".join(word.to_bytes(4, sys.byteorder) for word in words))
-
-
-def _socket_inodes(pid: int) -> Iterator[int]:
-    folder = f"/proc/{pid}/fd"
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return
-    for name in names:
-        try:
-            target = os.readlink(f"{folder}/{name}")
-        except OSError:
-            continue
-        if target.startswith("socket:["):
-            yield int(target[8:-1])

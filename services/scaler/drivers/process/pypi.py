@@ -55,8 +55,8 @@ class PyPI:
             await self.resolve(name, package.requirement, lock, say)
         elif not _holds(lock, package.requirement):
             raise PrepareError(
-                f"{name}: the lock {lock} does not hold {package.requirement}; make it anew:"
-                f" echo '{package.requirement}' | uv pip compile --generate-hashes --no-header --no-annotate - -o {lock}"
+                f"{name}: the lock {lock} does not hold {package.requirement}; make it anew: "
+                f"echo '{package.requirement}' | uv pip compile --generate-hashes --no-header --no-annotate - -o {lock}"
             )
         await self.make(name, environment, lock, say)
         await self.fill(name, environment, lock, say)

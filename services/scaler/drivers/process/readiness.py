@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from services.catalog.model import Service
 from services.scaler.drivers.base import StartError
-from services.scaler.drivers.process.proc import Listener, listeners, listeners_of, owner_of
+from services.scaler.drivers.process.sockets import Listener, listeners, listeners_of, owner_of
 
 _SHORTEST = 0.002
 _LONGEST = 0.1

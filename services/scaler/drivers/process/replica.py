@@ -95,6 +95,13 @@ class Replica:
             os.close(self._handle)
             self._handle = None
 
+    def leave(self) -> None:
+        """Let it run on without us. Idempotent."""
+        self.release()
+        if self._process is not None and self._process.poll() is None:
+            # A Popen that is let go complains of, and later waits for, a program that is meant to outlive it.
+            self._process.returncode = 0
+
     def pids(self) -> list[int]:
         """All of its tree. Blocks for some milliseconds."""
         return [process.pid for process in self.tree.members()]
