@@ -132,15 +132,18 @@ def _tell(detail: ErrorDetails, table: Table, path: Path, told: set[Path], findi
 def _known_steps(loc: tuple[int | str, ...], value: Value, *, missing: bool) -> Iterator[str | int]:
     """The steps that the file has; what follows are pydantic's own words for the branch it tried."""
     for index, step in enumerate(loc):
-        if isinstance(value, Table) and isinstance(step, str) and step in value:
-            value = value[step]
-        elif isinstance(value, Row) and isinstance(step, int) and step < len(value):
-            value = value[step]
-        else:
+        if not _has(value, step):
             if missing and index == len(loc) - 1:
                 yield step
             return
+        value = value[step]  # type: ignore[index]
         yield step
+
+
+def _has(value: Value, step: int | str) -> bool:
+    if isinstance(value, Table):
+        return step in value
+    return isinstance(value, Row) and isinstance(step, int) and step < len(value)
 
 
 def _keys_at(steps: Path) -> list[str]:

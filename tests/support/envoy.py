@@ -115,15 +115,16 @@ class Director:
         actor = self.actors[name]
         assert self.mesh is not None
         actor.wakes += 1
-        actor.lives += actor.state != "paused"
+        actor.lives += actor.state in ("stopped", "failed")
         actor.state, actor.waking = "ready", None
         self.mesh.publish(self.replica(name), name, actor.endpoints)
         for request in list(actor.pending):
             self._release(actor, request)
 
     async def rest(self, name: str, state: str = "paused") -> None:
-        """The whole order. Raises Busy."""
+        """The whole order; who comes meanwhile is held. Raises Busy."""
         assert self.mesh is not None
+        self.actors[name].state = "draining"
         await self.mesh.drain(self.replica(name))
         moved = await self.mesh.withdraw(self.replica(name))
         assert not moved, "a request came to a replica that was withdrawn"

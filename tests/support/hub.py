@@ -24,6 +24,7 @@ from tests.support.process_tree import alive, descendants, mentioning
 AIHUB = Path(sys.executable).parent / "aihub"
 UP_WITHIN = 30.0
 DOWN_WITHIN = 30.0
+PARTS = frozenset({"supervisor", "scaler", "envoy"})
 ASLEEP = frozenset({"paused", "stopped"})
 
 
@@ -57,7 +58,7 @@ class Hub:
         """Start it and wait until it answers. Raises HubFailed with its output."""
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(self.command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
-        self._wait(lambda: self.reachable() and {"supervisor", "scaler", "envoy"} <= self.pids().keys(), UP_WITHIN)
+        self._wait(lambda: self.reachable() and PARTS <= self.pids().keys(), UP_WITHIN)
 
     def down(self) -> None:
         """SIGTERM, as a service manager does. Raises HubFailed where it does not end."""
@@ -104,7 +105,8 @@ class Hub:
             known = json.loads(self.layout.processes.read_text())
         except (OSError, ValueError):
             return {}
-        return {part: item["pid"] for part, item in known.items() if item and alive(item["pid"])}
+        found = {part: known[part]["pid"] for part in PARTS if part in known}
+        return {part: pid for part, pid in found.items() if alive(pid)}
 
     def command_api(self, method: str, path: str, limit: float = 60.0) -> Any:
         """One request to the commands' own socket, `/v1/…`, without a command's start-up. Raises HubFailed."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,8 +88,15 @@ def _address(host: Mapping[str, Any]) -> str:
     return f"{place.get('address')}:{place.get('port_value')}"
 
 
-def has_moved(before: Iterable[Row], after: Iterable[Row]) -> bool:
-    """Whether a request has reached the endpoints between two readings. A row that went away has only been cleaned up,
-    and one that counts from nothing again has something new exactly when it is not zero."""
-    then = {(row.cluster, row.address): row.total for row in before}
-    return any(row.total not in (0, then.get((row.cluster, row.address), 0)) or row.busy for row in after)
+def has_moved(before: Sequence[Row], after: Sequence[Row]) -> bool:
+    """Whether a request has reached the endpoints between two readings. The gate's clusters may have several rows for
+    one endpoint, and clean up what is unused: their sum may fall."""
+    then, now = _totals(before), _totals(after)
+    return any(total > then[key] for key, total in now.items()) or any(row.busy for row in after)
+
+
+def _totals(rows: Iterable[Row]) -> Counter[tuple[str, str]]:
+    totals: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        totals[row.cluster, row.address] += row.total
+    return totals

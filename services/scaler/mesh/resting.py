@@ -39,6 +39,8 @@ class _Baseline:
 
     rows: tuple[Row, ...]
     released: int
+    epochs: frozenset[int]
+    """Of the gateways that were live: a later one cannot tell what an earlier one did."""
 
 
 class Resting:
@@ -73,7 +75,7 @@ class Resting:
         self._baselines.pop(replica, None)
         published = self._endpoints.of(replica)
         if published is None:
-            self._baselines[replica] = _Baseline((), self._held.released_to(replica)[0])
+            self._baselines[replica] = _Baseline((), self._held.released_to(replica)[0], self._epochs())
             return
         if not self._gateways.live:
             raise Busy("no gateway is connected that could vouch for it")
@@ -114,7 +116,9 @@ class Resting:
             return True
         if published is None:
             return False
-        if self._held.released_to(replica)[0] != baseline.released or self._held.waiting_for(replica):
+        if self._epochs() != baseline.epochs or self._held.waiting_for(replica):
+            return True
+        if self._held.released_to(replica)[0] != baseline.released:
             return True
         try:
             rows = await self._rows(published)
@@ -138,6 +142,7 @@ class Resting:
         end, pause, quiet = loop.time() + _QUIET_LIMIT, _LOOK_EVERY, 0
         while True:
             released, last = self._held.released_to(replica)
+            epochs = self._epochs()
             try:
                 rows = await self._rows(published)
             except NoAnswer as error:
@@ -148,13 +153,16 @@ class Resting:
             settling = bool(last) and loop.time() - last < _IN_TRANSIT
             quiet = 0 if waiting or busy or settling else quiet + 1
             if quiet == 2:
-                self._baselines[replica] = _Baseline(rows, released)
+                self._baselines[replica] = _Baseline(rows, released, epochs)
                 return
             if loop.time() > end:
                 raise Busy(f"{busy} requests in flight and {waiting} waiting for it after {_QUIET_LIMIT:g} s")
             await asyncio.sleep(pause)
             self._check(replica, turn)
             pause = min(pause * 1.5, _LOOK_SLOWEST) if quiet == 0 else _LOOK_EVERY
+
+    def _epochs(self) -> frozenset[int]:
+        return frozenset(gateway.epoch for gateway in self._gateways.live)
 
     async def _rows(self, published: Published) -> tuple[Row, ...]:
         service = self._catalog.services.get(published.service)

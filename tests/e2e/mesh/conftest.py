@@ -44,7 +44,9 @@ async def hub(upstream: Echo) -> AsyncIterator[Rig]:
 @pytest.fixture
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
     jar = aiohttp.DummyCookieJar()
-    async with aiohttp.ClientSession(cookie_jar=jar, timeout=aiohttp.ClientTimeout(total=30)) as session:
+    wide = aiohttp.TCPConnector(limit=0)
+    timeout = aiohttp.ClientTimeout(total=30)
+    async with aiohttp.ClientSession(cookie_jar=jar, timeout=timeout, connector=wide) as session:
         yield session
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from ipaddress import ip_address
 
 import pytest
 
@@ -17,7 +18,7 @@ from services.scaler.drivers.process.sockets import listeners, listeners_of, own
         (socket.AF_INET, "0.0.0.0", "0.0.0.0:{}", True),
         (socket.AF_INET6, "::1", "[::1]:{}", False),
         (socket.AF_INET6, "::", "[::]:{}", True),
-        (socket.AF_INET6, "::ffff:127.0.0.1", "[::ffff:127.0.0.1]:{}", False),
+        (socket.AF_INET6, "::ffff:127.0.0.1", f"[{ip_address('::ffff:127.0.0.1')}]:{{}}", False),
     ],
 )
 def test_a_listener_is_found_with_its_address_and_its_owner(
