@@ -29,7 +29,7 @@ from services.scaler.drivers.process.ports import NoPort, PortLeases
 from services.scaler.drivers.process.proc import boot, lives, read
 from services.scaler.drivers.process.records import Phase, Record, Records
 from services.scaler.drivers.process.replica import Replica
-from services.scaler.drivers.process.startup import until_ready
+from services.scaler.drivers.process.startup import until_back, until_ready
 
 log = logging.getLogger(__name__)
 
@@ -210,11 +210,9 @@ class ProcessDriver:
             live.tree.thaw()
             live.meddled = False
             self._phase(live, Phase.READY)
-            answer = asyncio.ensure_future(readiness.healthy(service, dict(live.record.ports), _ANSWER_AFTER_THAW))
-            await asyncio.wait({answer, live.ended}, return_when=asyncio.FIRST_COMPLETED)
-            said = answer.result() if answer.done() else live.ended.result()
-            answer.cancel()
+            said = await until_back(service, live, _ANSWER_AFTER_THAW)
         if said is not None:
+            self._grudges.exit_after_thaw(service.name, service.digest, said)
             words = live.last_words()
             await self._end_now(live)
             raise PauseError(f"{service.name} did not come back from its pause: {said}{words}")
@@ -237,17 +235,22 @@ class ProcessDriver:
     async def stop(self, service: Service, replica: ReplicaId) -> str:
         live = self._replicas.get(replica)
         if live is None:
-            return "it had ended before"
+            return self._gone(replica)
         live.stopping = True
         async with live.verb:
             if self._replicas.get(replica) is not live:
-                return "it had ended before"
+                return self._gone(replica)
             self._phase(live, Phase.STOPPING)
             await self._enclosed(live)
             polite = ending.number(service.stop_signal)
             manner = await ending.end(live.tree, live.root, polite, service.stop_grace)
             await self._drop(live)
             return manner
+
+    def _gone(self, replica: ReplicaId) -> str:
+        """It ended by itself. Whoever stops it now has withdrawn its endpoint, so its ports may be issued again."""
+        self._ports.end(replica)
+        return "it had ended before"
 
     def alive(self, replica: ReplicaId) -> bool:
         live = self._replicas.get(replica)
@@ -268,12 +271,14 @@ class ProcessDriver:
         # Killed a moment ago: its exit is on its way to us, and with it the last of the zombie.
         await asyncio.wait({live.ended}, timeout=1.0)
         live.release()
-        self._forget(live.id)
+        self._forget(live.id, published=live.published)
 
-    def _forget(self, replica: ReplicaId) -> None:
+    def _forget(self, replica: ReplicaId, *, published: bool = False) -> None:
+        """`published`: a gateway may have its address still; the ports stay leased until somebody says `stop`."""
         self._replicas.pop(replica, None)
         self._records.remove(replica)
-        self._ports.end(replica)
+        if not published:
+            self._ports.end(replica)
         self._meter.forget(replica)
 
     def _on_exit(self, live: Replica) -> None:
@@ -284,11 +289,10 @@ class ProcessDriver:
     async def _bury(self, live: Replica) -> None:
         """An exit that nobody asked for: what the root left behind goes too, then it is told."""
         manner = live.ended.result()
-        # Nothing inside a tree kills its own root with SIGKILL: such an end says nothing about the freeze.
-        if live.thawed is not None and not live.thawed.done() and "SIGKILL" not in manner:
-            why = f"within {thawing.WATCHED:g} s of a thaw it {manner}"
-            self._grudges.remember(live.record.service, live.record.digest, why)
+        if live.thawed is not None and not live.thawed.done():
+            self._grudges.exit_after_thaw(live.record.service, live.record.digest, manner)
         reason = f"{live.record.service} {manner}{live.last_words()}"
+        live.published = True
         await self._end_now(live)
         self._post(Exited(live.id, reason))
 

@@ -65,6 +65,9 @@ class PortLeases:
     def end(self, holder: str) -> None:
         self._leased.pop(holder, None)
 
+    def holders(self) -> list[str]:
+        return list(self._leased)
+
     def _free(self, taken: set[int]) -> int:
         for _ in range(len(self._ports)):
             port = self._ports[self._next]

@@ -11,7 +11,7 @@ import asyncio
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.catalog.model import Service
@@ -48,25 +48,24 @@ class Seen:
 @dataclass(frozen=True, slots=True)
 class Target:
     service: Service
-    ports: dict[str, int]
+    ports: Mapping[str, int]
     exposed: bool
     pids: Callable[[], Sequence[int]]
     """Processes of the replica's tree; blocks for some milliseconds."""
 
 
-async def answers(target: Target, seen: Seen) -> None:
+async def answers(target: Target, seen: Seen, *, own: bool = False) -> None:
     """Return as soon as every port listens and the health path answers 2xx. Waits for ever: bound it by a timeout.
-    Raises StartError where the program listens where it must not."""
+    `own`: the listeners are known to be the replica's. Raises StartError where it listens where it must not."""
     global _looking
     begun = time.monotonic()
-    own = False
     _looking += 1
     try:
         while True:
             if all([await _connects(port, seen) for port in target.ports.values()]):
                 # Side by side: the walk over /proc takes about as long as a program's first answer.
-                well, own = await asyncio.gather(_healthy(target, seen), _yes() if own else _owned(target, seen))
-                if well and own:
+                healthy, own = await asyncio.gather(_healthy(target, seen), _yes() if own else _owned(target, seen))
+                if healthy and own:
                     return
             pause = min(max((time.monotonic() - begun) * _SHARE, _SHORTEST), _LONGEST)
             await asyncio.sleep(pause * max(1.0, _looking / _AT_ONCE))
@@ -74,18 +73,22 @@ async def answers(target: Target, seen: Seen) -> None:
         _looking -= 1
 
 
-async def healthy(service: Service, ports: dict[str, int], within: float) -> str | None:
-    """One look at a replica that was ready before; None where it is well, else what it said."""
+async def well(service: Service, ports: Mapping[str, int], within: float, *, patient: bool = False) -> str | None:
+    """Look at a replica that was ready before; None where it is well, else what it said. One look; `patient`: as many
+    as it takes until `within` is over."""
     seen = Seen()
     target = Target(service, ports, True, tuple)
     try:
         async with asyncio.timeout(within):
+            if patient:
+                await answers(target, seen, own=True)
+                return None
             for port in ports.values():
                 if not await _connects(port, seen):
                     return str(seen)
             return None if await _healthy(target, seen) else str(seen)
     except TimeoutError:
-        return f"no answer within {within:g} s"
+        return f"{seen} within {within:g} s"
 
 
 async def get(port: int, path: str, within: float) -> int | None:

@@ -36,6 +36,8 @@ class Replica:
         """Held by the verb that is under way: verbs on one replica follow each other."""
         self.stopping = False
         """Somebody asked for its end: its exit is no news."""
+        self.published = False
+        """It died while it served: gateways may still have its address."""
         self.enclosing: asyncio.Task[None] | None = None
         self.thawed: asyncio.Task[None] | None = None
         """Looks at it in the seconds after a thaw."""

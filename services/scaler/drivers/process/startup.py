@@ -21,7 +21,7 @@ _ALIVE_WITHOUT_PORT = 0.2
 async def until_ready(service: Service, live: Replica) -> None:
     """Raises StartError; the replica is left as it is then."""
     seen = readiness.Seen()
-    target = readiness.Target(service, dict(live.record.ports), live.record.exposed, live.pids)
+    target = readiness.Target(service, live.record.ports, live.record.exposed, live.pids)
     looking = asyncio.ensure_future(readiness.answers(target, seen) if service.ports else _outlive())
     limit = service.wake.start_timeout
     try:
@@ -42,6 +42,17 @@ async def until_ready(service: Service, live: Replica) -> None:
     where = await asyncio.to_thread(readiness.elsewhere, pids, list(live.record.ports.values()))
     told = "; ".join(part for part in (where, str(seen)) if part)
     raise StartError(f"{service.name} was not ready within {limit:g} s: {told}{live.last_words()}")
+
+
+async def until_back(service: Service, live: Replica, within: float) -> str | None:
+    """See a thawed replica answer again; None, or why it does not."""
+    looking = asyncio.ensure_future(readiness.well(service, live.record.ports, within, patient=True))
+    await asyncio.wait({looking, live.ended}, return_when=asyncio.FIRST_COMPLETED)
+    if live.ended.done():
+        looking.cancel()
+        await asyncio.wait({looking})
+        return str(live.ended.result())
+    return await looking
 
 
 async def _outlive() -> None:

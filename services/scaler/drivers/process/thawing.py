@@ -46,6 +46,12 @@ class Grudges:
         entry = self._known.get(service)
         return entry["reason"] if entry and entry["digest"] == digest else None
 
+    def exit_after_thaw(self, service: str, digest: str, manner: str) -> None:
+        """It ended within the watched seconds. Nothing inside a tree kills its own root with SIGKILL: such an end says
+        nothing about the freeze."""
+        if "SIGKILL" not in manner:
+            self.remember(service, digest, f"within {WATCHED:g} s of a thaw it {manner}")
+
     def remember(self, service: str, digest: str, reason: str) -> None:
         log.warning("%s will not be paused any more: %s", service, reason)
         self._known[service] = {"digest": digest, "reason": reason}
@@ -76,7 +82,7 @@ async def loss(service: Service, live: Replica, before: Sequence[Process]) -> st
             names = ", ".join(sorted({process.name for process in lost}))
             return f"within {WATCHED:g} s of a thaw it lost {len(lost)} of its processes ({names})"
         if time.monotonic() >= next_health:
-            said = await readiness.healthy(service, dict(live.record.ports), _ANSWER)
+            said = await readiness.well(service, live.record.ports, _ANSWER)
             ill = ill + 1 if said else 0
             if ill > 1:
                 return f"within {WATCHED:g} s of a thaw its health was lost ({said})"

@@ -1,0 +1,247 @@
+"""What every driver promises of a replica that misbehaves: a clear word in time, and nothing left over."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from services.catalog.model import Local, Service, Wake
+from services.scaler.core.events import Exited
+from services.scaler.drivers.base import PauseError, StartError
+from services.scaler.drivers.process import ProcessDriver, logs
+from tests.contract.drivers.conftest import Bench, command, until
+from tests.support.ports import free_port
+
+pytestmark = pytest.mark.process
+SOON = Wake(start_timeout=0.7)
+
+
+async def refusal(bench: Bench, service: Service) -> tuple[str, float]:
+    """Start it in vain; what is said, and after how many seconds."""
+    driver = await bench.driver()
+    begun = time.monotonic()
+    await driver.start(service, "svc-1")
+    with pytest.raises(StartError) as told:
+        await driver.ready(service, "svc-1")
+    took = time.monotonic() - begun
+    assert bench.processes() == set()
+    assert bench.records() == []
+    assert bench.events == []
+    assert not driver.alive("svc-1")
+    return str(told.value), took
+
+
+async def test_a_program_that_dies_at_once_is_told_at_once_with_its_last_words(bench: Bench) -> None:
+    said, took = await refusal(bench, bench.service("dies-at-once"))
+    assert "exited with code 3 before it was ready" in said
+    assert "I cannot find my model" in said
+    assert took < 1.0
+
+
+async def test_a_program_that_never_listens_is_ended_when_its_time_is_over(bench: Bench) -> None:
+    said, took = await refusal(bench, bench.service("never", wake=SOON))
+    assert "was not ready within 0.7 s: it listens nowhere; expected 127.0.0.1:" in said
+    assert "I shall never listen" in said
+    assert 0.7 < took < 2.0
+
+
+async def test_a_program_on_the_wrong_port_is_told_where_it_listens(bench: Bench) -> None:
+    wrong = free_port()
+    said, _ = await refusal(bench, bench.service("wrong-port", str(wrong), wake=SOON))
+    assert re.search(rf"it listens on 127\.0\.0\.1:{wrong} instead of 127\.0\.0\.1:\d+", said)
+
+
+async def test_a_program_that_listens_on_all_addresses_is_refused(bench: Bench) -> None:
+    said, took = await refusal(bench, bench.service("all-addresses"))
+    assert re.search(r"listens on 0\.0\.0\.0:\d+, which other machines can reach", said)
+    assert took < 1.0
+
+
+async def test_a_program_may_listen_on_all_addresses_where_that_is_asked_for(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service(local=Local(command("all-addresses").command, expose=True))
+    await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+
+
+async def test_an_unhealthy_program_is_never_ready_and_its_status_is_told(bench: Bench) -> None:
+    said, _ = await refusal(bench, bench.service("unhealthy", wake=SOON))
+    assert re.search(r"health /health answered 500 ×\d+", said)
+
+
+async def test_a_port_that_another_program_took_is_never_taken_for_the_replicas_own(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service("never", wake=SOON)
+    running = await driver.start(service, "svc-1")
+    host, _, port = running.endpoints["main"].partition(":")
+    said = pytest.raises(StartError, match=rf"port {port} is held by .*pid {os.getpid()}")
+    with socket.create_server((host, int(port))), said:
+        await driver.ready(service, "svc-1")
+
+
+async def test_a_program_that_forks_and_leaves_is_ended_with_all_it_left(bench: Bench) -> None:
+    # Without a port: else the daemon may answer, and be seen, before what was started has left.
+    words = tuple(word.replace("{port}", "0") for word in command("forks-and-leaves").command)
+    said, took = await refusal(bench, bench.service(ports=(), local=Local(words)))
+    assert "exited with code 0 before it was ready" in said
+    assert took < 2.0
+
+
+async def test_a_program_that_leaves_after_it_was_ready_has_exited_whatever_it_left_serving(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service("forks-and-leaves", "0.4")
+    await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    event = await bench.event(Exited)
+    assert "exited with code 0" in getattr(event, "reason", "")
+    assert bench.processes() == set()
+
+
+async def test_a_stop_while_it_starts_ends_the_start(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service("never")
+    await driver.start(service, "svc-1")
+    waiting = asyncio.create_task(driver.ready(service, "svc-1"))
+    await asyncio.sleep(0.05)
+    await driver.stop(service, "svc-1")
+    with pytest.raises(StartError, match="was stopped while it started"):
+        await waiting
+
+
+async def test_a_cancelled_wait_for_readiness_leaves_the_replica_running(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service("slow", "0.3")
+    await driver.start(service, "svc-1")
+    waiting = asyncio.create_task(driver.ready(service, "svc-1"))
+    await asyncio.sleep(0.05)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    assert driver.alive("svc-1")
+    await driver.ready(service, "svc-1")
+
+
+async def test_a_program_that_ignores_sigterm_is_killed_after_its_grace(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service("stubborn", stop_grace=0.4)
+    await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    begun = time.monotonic()
+    assert "did not end within 0.4 s of SIGTERM and was killed" in await driver.stop(service, "svc-1")
+    assert 0.4 < time.monotonic() - begun < 1.5
+    assert bench.processes() == set()
+
+
+async def test_children_with_sessions_of_their_own_are_frozen_and_ended_too(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service("orphans")
+    await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    assert len(bench.processes()) == 2
+    await driver.pause(service, "svc-1")
+    await driver.resume(service, "svc-1")
+    await driver.stop(service, "svc-1")
+    assert bench.processes() == set()
+
+
+async def test_a_tree_that_forks_without_end_can_be_frozen_and_ended(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service("breeds", stop_grace=0.2)
+    await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    await asyncio.sleep(0.5)
+    await driver.pause(service, "svc-1")
+    frozen = bench.processes()
+    await asyncio.sleep(0.4)
+    assert bench.processes() == frozen
+    await driver.resume(service, "svc-1")
+    await driver.stop(service, "svc-1")
+    assert bench.processes() == set()
+
+
+async def test_a_log_that_is_flooded_stays_bounded(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service("floods")
+    await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    log = bench.layout.service_log("svc")
+    await until(lambda: log.with_name("svc.log.2").exists(), within=20)
+    kept = sorted(path.name for path in log.parent.iterdir())
+    assert set(kept) <= {"svc.log", *(f"svc.log.{number}" for number in range(1, logs.KEPT + 1))}
+
+
+async def test_a_program_that_dies_of_being_frozen_is_not_paused_again(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service("dies-on-thaw")
+    bench.configure(driver)
+    await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    await driver.pause(service, "svc-1")
+    await asyncio.sleep(0.6)
+    with pytest.raises(PauseError, match="exited with code 7"):
+        await driver.resume(service, "svc-1")
+    assert "exited with code 7" in (driver.pausable("svc") or "")
+
+
+async def test_a_program_that_loses_a_child_after_a_thaw_is_not_paused_again_until_its_entry_changes(
+    bench: Bench,
+) -> None:
+    driver = await bench.driver()
+    service = bench.service("loses-child-on-thaw")
+    bench.configure(driver)
+    await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    await asyncio.sleep(2.1)  # a child younger than that may have been about to end anyway
+    await driver.pause(service, "svc-1")
+    await asyncio.sleep(0.6)
+    await driver.resume(service, "svc-1")
+    await until(lambda: driver.pausable("svc") is not None)
+    with pytest.raises(PauseError, match="lost 1 of its processes"):
+        await driver.pause(service, "svc-1")
+    later = ProcessDriver(bench.layout, bench.post, containment=bench.containment)
+    bench.configure(later)
+    assert later.pausable("svc") == driver.pausable("svc")
+    bench.service("loses-child-on-thaw", digest="two")
+    bench.configure(later)
+    assert later.pausable("svc") is None
+    assert not [event for event in bench.events if isinstance(event, Exited)]
+
+
+async def test_a_cancelled_pause_leaves_everything_running(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service("family")
+    await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    for wait in (0.0, 0.001, 0.003, 0.01):
+        pausing = asyncio.create_task(driver.pause(service, "svc-1"))
+        await asyncio.sleep(wait)
+        pausing.cancel()
+        [done] = (await asyncio.wait({pausing}))[0]
+        if done.cancelled():
+            [measured] = await driver.measure(["svc-1"])
+            assert bench.events == [], measured
+        await driver.resume(service, "svc-1")
+
+
+async def test_a_full_disk_is_told_not_met(bench: Bench) -> None:
+    low = ProcessDriver(bench.layout, bench.post, containment=bench.containment, disk_floor=1 << 60)
+    told = {name: (well, remedy) for name, _, well, remedy in low.describe()}
+    assert told["disk"] == (False, "aihub df; aihub prune")
+
+
+async def test_the_ports_of_a_replica_that_died_stay_leased_until_stop(bench: Bench, tmp_path: Path) -> None:
+    """Until then a gateway may have its address still."""
+    driver = await bench.driver()
+    service = bench.service("dies-when-told", str(tmp_path / "now"))
+    await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    (tmp_path / "now").touch()
+    await bench.event(Exited)
+    assert driver._ports.holders() == ["svc-1"]
+    await driver.stop(service, "svc-1")
+    assert driver._ports.holders() == []

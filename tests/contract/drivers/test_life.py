@@ -1,0 +1,224 @@
+"""What every driver promises of a replica that behaves."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from services.catalog.model import Busy, Catalog, Local, Port
+from services.scaler.core.events import Exited, Measured, Meddled
+from services.scaler.drivers.base import Driver, StartError
+from services.scaler.drivers.process import ProcessDriver
+from tests.contract.drivers.conftest import Bench, command, until
+from tests.support.process_tree import alive, process
+
+pytestmark = pytest.mark.process
+
+
+async def text(endpoint: str, path: str = "/") -> str:
+    async with aiohttp.ClientSession() as session, session.get(f"http://{endpoint}{path}") as answer:
+        return await answer.text()
+
+
+async def test_a_started_replica_answers_where_it_was_said_to(bench: Bench) -> None:
+    driver: Driver = await bench.driver()
+    service = bench.service()
+    running = await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    assert await text(running.endpoints["main"]) == str(running.pid)
+    assert driver.alive("svc-1")
+    assert "ended by SIGTERM" in await driver.stop(service, "svc-1")
+    assert not driver.alive("svc-1")
+    assert bench.events == []
+    assert bench.records() == []
+    assert bench.processes() == set()
+
+
+async def test_every_verb_asked_for_twice_ends_in_the_same_state(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service()
+    assert await driver.start(service, "svc-1") == await driver.start(service, "svc-1")
+    await asyncio.gather(driver.ready(service, "svc-1"), driver.ready(service, "svc-1"))
+    await asyncio.gather(driver.pause(service, "svc-1"), driver.pause(service, "svc-1"))
+    await asyncio.gather(driver.resume(service, "svc-1"), driver.resume(service, "svc-1"))
+    await asyncio.gather(driver.stop(service, "svc-1"), driver.stop(service, "svc-1"))
+    assert "before" in await driver.stop(service, "svc-1")
+    assert bench.events == []
+
+
+async def test_a_slow_program_is_ready_when_it_answers_and_not_before(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service("slow", "0.5")
+    begun = time.monotonic()
+    await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    took = time.monotonic() - begun
+    assert 0.5 < took < 0.9
+
+
+async def test_a_paused_replica_uses_nothing_and_answers_again_after_resume(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service("family")
+    running = await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    members = bench.processes()
+    await driver.pause(service, "svc-1")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await text(running.endpoints["main"])
+    assert bench.processes() == members
+    await driver.resume(service, "svc-1")
+    assert await text(running.endpoints["main"]) == str(running.pid)
+
+
+async def test_stopping_a_paused_replica_lets_it_end_by_its_own_signal(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service()
+    await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    await driver.pause(service, "svc-1")
+    assert "ended by SIGTERM" in await driver.stop(service, "svc-1")
+
+
+async def test_an_exit_that_nobody_asked_for_is_told_once_with_its_reason(bench: Bench, tmp_path: Path) -> None:
+    driver = await bench.driver()
+    service = bench.service("dies-when-told", str(tmp_path / "now"))
+    await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    (tmp_path / "now").touch()
+    event = await bench.event(Exited)
+    assert isinstance(event, Exited)
+    assert event.replica == "svc-1"
+    assert "exited with code 6" in event.reason
+    assert "told to die" in event.reason
+    assert bench.records() == []
+    assert "before" in await driver.stop(service, "svc-1")
+    assert len(bench.events) == 1
+
+
+async def test_a_kill_from_outside_is_told_also_while_paused(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service("family")
+    running = await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    await driver.pause(service, "svc-1")
+    assert running.pid is not None
+    os.kill(running.pid, 9)
+    event = await bench.event(Exited)
+    assert "SIGKILL" in getattr(event, "reason", "")
+    assert bench.processes() == set()
+
+
+async def test_two_replicas_of_one_service_have_ports_of_their_own(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service(stateless=True)
+    first, second = [await driver.start(service, name) for name in ("svc-1", "svc-2")]
+    await asyncio.gather(*(driver.ready(service, name) for name in ("svc-1", "svc-2")))
+    assert first.endpoints != second.endpoints
+    assert {await text(one.endpoints["main"]) for one in (first, second)} == {str(first.pid), str(second.pid)}
+
+
+async def test_every_port_of_a_service_listens_before_it_is_ready(bench: Bench) -> None:
+    driver = await bench.driver()
+    ports = (Port("main", 80), Port("other", 81))
+    service = bench.service("two-ports", "{port:other}", ports=ports)
+    running = await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    assert await text(running.endpoints["other"])
+
+
+async def test_a_service_without_a_port_is_ready_when_it_lives(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service(ports=(), local=Local(("sleep", "100")))
+    assert (await driver.start(service, "svc-1")).endpoints == {}
+    await driver.ready(service, "svc-1")
+
+
+async def test_a_program_sees_its_own_environment_and_nothing_of_the_hubs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIHUB_TOKEN", "secret")
+    monkeypatch.setenv("SOME_PASSWORD", "secret")
+    driver = await bench.driver()
+    bench.service(name="other")
+    local = Local(
+        command("good", "{data}", "{url:other}", "{{port}}").command, environment={"OVER": "local", "AT": "{port}"}
+    )
+    service = bench.service(local=local, environment={"OVER": "compose", "PEER": "http://other:80/x"})
+    bench.configure(driver)
+    running = await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    endpoint = running.endpoints["main"]
+    seen = dict(line.partition("=")[::2] for line in (await text(endpoint, "/environment")).splitlines())
+    port = endpoint.partition(":")[2]
+    assert seen.pop("AIHUB_REPLICA").endswith("/svc-1")
+    assert (seen["OVER"], seen["AT"], seen["PEER"]) == ("local", port, "http://127.0.0.1:8000/api/other/x")
+    assert not [name for name in seen if name.startswith("AIHUB_") or name == "SOME_PASSWORD"]
+    data = str(bench.layout.service_data("svc"))
+    assert seen["HOME"] == data == await text(endpoint, "/folder")
+    assert (await text(endpoint, "/words")).splitlines()[-3:] == [data, "http://127.0.0.1:8000/api/other", "{port}"]
+
+
+async def test_measuring_tells_memory_and_the_cpu_of_the_whole_tree(bench: Bench) -> None:
+    driver = await bench.driver()
+    idle, busy = bench.service("family"), bench.service("burns", "1.5", name="busy")
+    bench.configure(driver)
+    for service, replica in ((idle, "svc-1"), (busy, "busy-1")):
+        await driver.start(service, replica)
+        await driver.ready(service, replica)
+    await driver.measure(["svc-1", "busy-1"])
+    await asyncio.sleep(0.8)
+    found = {one.replica: one for one in await driver.measure(["svc-1", "busy-1", "nobody-1"])}
+    assert found.keys() == {"svc-1", "busy-1"}
+    assert all(1 << 20 < one.memory < 200 << 20 for one in found.values())
+    assert found["busy-1"].cpu > 0.2 / 60
+    assert found["svc-1"].cpu < found["busy-1"].cpu
+
+
+async def test_a_busy_probe_counts(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service(busy=Busy(http="/busy"))
+    bench.configure(driver)
+    await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    [measured] = await driver.measure(["svc-1"])
+    assert isinstance(measured, Measured)
+    assert measured.busy
+
+
+async def test_somebody_elses_hand_is_noticed_once(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service()
+    running = await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    assert running.pid is not None
+    os.kill(running.pid, 19)
+    await until(lambda: process(running.pid or 0).state == "T")  # type: ignore[union-attr]
+    await driver.measure(["svc-1"])
+    await driver.measure(["svc-1"])
+    assert bench.events == [Meddled("svc-1", "paused")]
+    await driver.resume(service, "svc-1")
+    assert alive(running.pid)
+
+
+def test_a_service_this_platform_cannot_run_says_why(bench: Bench) -> None:
+    driver = ProcessDriver(bench.layout, bench.post, containment=bench.containment)
+    assert "x-hub.local" in (driver.unavailable(bench.service(local=None)) or "")
+    needing = bench.service(local=Local(("x",), requires="no-such-program"))
+    assert "'no-such-program'" in (driver.unavailable(needing) or "")
+    assert driver.unavailable(bench.service()) is None
+
+
+async def test_a_command_that_is_not_there_is_told_at_once_and_leaves_nothing(bench: Bench) -> None:
+    driver = await bench.driver()
+    with pytest.raises(StartError, match="'no-such-program' not found"):
+        await driver.start(bench.service(local=Local(("no-such-program",))), "svc-1")
+    with pytest.raises(StartError, match=r"\{url:nobody\}"):
+        await driver.start(bench.service(local=Local(("sleep", "{url:nobody}"))), "svc-2")
+    assert bench.records() == []
+    assert driver.configure(Catalog(), {}) is None
