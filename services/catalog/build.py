@@ -149,7 +149,7 @@ class _Build:
             if not key or "\0" in key:
                 self._findings.found(self._raw, ("environment", key), "a name", key, under=self._path)
         files = env_files(self._raw.get("env_file"), self._path, self._raw, self._context, self._store, self._findings)
-        return MappingProxyType(fields.environment(own, files, self._context.variables))
+        return MappingProxyType(fields.environment(own, files, self._context.outer))
 
     def _volumes(self) -> tuple[Volume, ...]:
         row = self._raw.get("volumes")
@@ -282,7 +282,7 @@ class _Build:
         return Local(
             command=command,
             package=self._package(entry),
-            environment=MappingProxyType(fields.environment(own, {}, self._context.variables)),
+            environment=MappingProxyType(fields.environment(own, {}, self._context.outer)),
             expose=entry.expose,
             requires=entry.requires,
         )

@@ -59,7 +59,7 @@ def _one(
     try:
         text = store.text(file).data.decode("utf-8-sig")
         known = {key: text for key, text in before.items() if text is not None}
-        return parse_raw(text) if form == "raw" else parse(text, {**known, **context.variables})
+        return parse_raw(text) if form == "raw" else parse(text, {**known, **context.outer})
     except (OSError, UnicodeDecodeError) as error:
         findings.at(place, path, f"a text file that can be read: {error}", name)
     except DotenvFault as fault:

@@ -31,10 +31,13 @@ _INCLUDE = ("path", "env_file", "project_directory")
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Where relative paths of a service start, and the variables it was read with."""
+    """Where relative paths of a service start, and the variables around it."""
 
     directory: Path
     variables: Variables
+    """Those that its text is filled in with: an included folder's `.env` is among them."""
+    outer: Variables
+    """Those that a name without a value in `environment` stands for: the project's own, as in compose."""
 
 
 @dataclass(slots=True)
@@ -81,7 +84,7 @@ class ProjectReader:
         directory = files[0].parent
         variables = self._with_dotenv(directory, [directory / ".env"], environ, required=False)
         variables.setdefault("COMPOSE_PROJECT_NAME", self._project_name(files, variables))
-        group = self._group(files, Context(directory, variables), ())
+        group = self._group(files, Context(directory, variables, variables), ())
         self._layers = {key: layer for key, layer in self._layers.items() if key in self._used}
         services = group.tree.get("services")
         project = Project(variables=variables, contexts=group.contexts)
@@ -211,7 +214,7 @@ class ProjectReader:
         variables = self._with_dotenv(directory, given or [directory / ".env"], context.variables, required=bool(given))
         key = (tuple(files), directory, tuple(sorted(variables.items())), above if set(files) & set(above) else ())
         if key not in self._groups:
-            self._groups[key] = self._group(files, Context(directory, variables), above)
+            self._groups[key] = self._group(files, Context(directory, variables, context.outer), above)
         return self._groups[key]
 
     def _imported(self, tree: Table, group: _Group) -> Table:

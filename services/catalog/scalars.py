@@ -42,6 +42,8 @@ _DATE = re.compile(
 )
 _BASES = {"x": 16, "o": 8, "b": 2}
 _LONGEST = 64
+_PLAIN_FROM, _PLAIN_TO = -4, 6
+"""Powers of ten that Go writes without an exponent."""
 _INTEGERS = range(-(2**63), 2**64)
 
 
@@ -94,16 +96,11 @@ def _float_text(value: float) -> str:
         return "+Inf" if value > 0 else "-Inf"
     if value == 0:
         return "-0" if math.copysign(1, value) < 0 else "0"
-    digits, _, exponent = repr(value).partition("e")
-    power = math.floor(math.log10(abs(value))) if not exponent else int(exponent)
-    if -4 <= power < 21:
-        return _positional(value)
-    digits = digits if exponent else f"{value:e}".partition("e")[0].rstrip("0").rstrip(".")
-    digits = digits.removesuffix(".0")
-    return f"{digits}e{'-' if power < 0 else '+'}{abs(power):02d}"
-
-
-def _positional(value: float) -> str:
-    if value == int(value):
-        return str(int(value)) if abs(value) < 1e16 else format(value, ".0f")
-    return repr(value) if "e" not in repr(value) else format(value, "f").rstrip("0")
+    digits, _, power = f"{value!r}".partition("e")
+    exponent = int(f"{value:.16e}".partition("e")[2])
+    if _PLAIN_FROM <= exponent < _PLAIN_TO:
+        return f"{value:.0f}" if value == int(value) else digits if not power else f"{value:.20f}".rstrip("0")
+    # The shortest digits that read back to the same value, in Go's form of an exponent.
+    sign, mantissa = ("-" if value < 0 else ""), digits.lstrip("-").replace(".", "").strip("0")
+    head, tail = mantissa[0], mantissa[1:]
+    return f"{sign}{head}{'.' + tail if tail else ''}e{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
