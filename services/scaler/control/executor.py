@@ -152,7 +152,7 @@ class Executor:
 
     async def _drain(self, effect: Drain) -> None:
         async def verb() -> Event:
-            await self._mesh.drain(effect.replica)
+            await self._mesh.drain(effect.replica, despite_silent=effect.despite_silent)
             return Drained(effect.replica, effect.attempt)
 
         await self._answer(verb(), lambda why: DrainRefused(effect.replica, effect.attempt, why))

@@ -69,6 +69,8 @@ class Drain:
     replica: ReplicaId
     service: str
     attempt: int
+    despite_silent: bool = False
+    """What is in flight has been silent for longer than the catalogue lets it count: it is not waited for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,8 +71,9 @@ class Mesh(Protocol):
     def publish(self, replica: ReplicaId, service: str, endpoints: Mapping[str, str]) -> None:
         """Serve these endpoints (port name → `127.0.0.1:PORT`). At once in the snapshot; acks are not awaited."""
 
-    async def drain(self, replica: ReplicaId) -> None:
+    async def drain(self, replica: ReplicaId, *, despite_silent: bool = False) -> None:
         """DRAINING at every live gateway, acked, 20 ms more, then nothing in flight and nothing pending, twice.
+        `despite_silent`: what is in flight does not count (a websocket that was silent for too long).
         Raises Busy (then it is published again by the caller) or Superseded."""
 
     async def withdraw(self, replica: ReplicaId, *, urgent: bool = False) -> bool:

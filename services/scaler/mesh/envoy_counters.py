@@ -92,7 +92,8 @@ def has_moved(before: Sequence[Row], after: Sequence[Row]) -> bool:
     """Whether a request has reached the endpoints between two readings. The gate's clusters may have several rows for
     one endpoint, and clean up what is unused: their sum may fall."""
     then, now = _totals(before), _totals(after)
-    return any(total > then[key] for key, total in now.items()) or any(row.busy for row in after)
+    grown = any(total > then[key] for key, total in now.items())
+    return grown or sum(row.busy for row in after) > sum(row.busy for row in before)
 
 
 def _totals(rows: Iterable[Row]) -> Counter[tuple[str, str]]:

@@ -108,8 +108,8 @@ class EnvoyMesh:
         if service in self._catalog.services:
             self._answers.renew_soon(self._catalog.services[service], endpoints)
 
-    async def drain(self, replica: ReplicaId) -> None:
-        await self._resting.drain(replica)
+    async def drain(self, replica: ReplicaId, *, despite_silent: bool = False) -> None:
+        await self._resting.drain(replica, despite_silent=despite_silent)
 
     async def withdraw(self, replica: ReplicaId, *, urgent: bool = False) -> bool:
         return await self._resting.withdraw(replica, urgent=urgent)

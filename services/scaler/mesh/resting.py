@@ -69,7 +69,7 @@ class Resting:
         self._endpoints.put(replica, published)
         self._push(service)
 
-    async def drain(self, replica: ReplicaId) -> None:
+    async def drain(self, replica: ReplicaId, *, despite_silent: bool = False) -> None:
         """Raises Busy, Superseded."""
         turn = self._begin(replica)
         self._baselines.pop(replica, None)
@@ -87,7 +87,7 @@ class Resting:
         self._check(replica, turn)
         await asyncio.gather(asyncio.sleep(_AFTER_ACK), self._last_look(published))
         self._check(replica, turn)
-        await self._quiet(replica, published, turn)
+        await self._quiet(replica, published, turn, despite_silent)
 
     async def withdraw(self, replica: ReplicaId, *, urgent: bool) -> bool:
         """Raises Superseded."""
@@ -136,7 +136,7 @@ class Resting:
         if published is not None:
             self._push(published.service)
 
-    async def _quiet(self, replica: ReplicaId, published: Published, turn: int) -> None:
+    async def _quiet(self, replica: ReplicaId, published: Published, turn: int, despite_silent: bool) -> None:
         """Nothing in flight, nothing pending and nothing on its way, twice."""
         loop = asyncio.get_running_loop()
         end, pause, quiet = loop.time() + _QUIET_LIMIT, _LOOK_EVERY, 0
@@ -151,7 +151,7 @@ class Resting:
             self._check(replica, turn)
             waiting, busy = self._held.waiting_for(replica), sum(row.busy for row in rows)
             settling = bool(last) and loop.time() - last < _IN_TRANSIT
-            quiet = 0 if waiting or busy or settling else quiet + 1
+            quiet = 0 if waiting or settling or (busy and not despite_silent) else quiet + 1
             if quiet == 2:
                 self._baselines[replica] = _Baseline(rows, released, epochs)
                 return

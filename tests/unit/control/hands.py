@@ -79,7 +79,7 @@ class MemoryMesh:
     def publish(self, replica: ReplicaId, service: str, endpoints: Mapping[str, str]) -> None:
         self.published[replica] = endpoints
 
-    async def drain(self, replica: ReplicaId) -> None:
+    async def drain(self, replica: ReplicaId, *, despite_silent: bool = False) -> None:
         if "drain" in self.faults:
             raise self.faults["drain"]
 
