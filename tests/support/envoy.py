@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -265,7 +265,9 @@ class Rig:
     async def seen(self, endpoint: str, *, there: bool = True) -> None:
         """Wait until Envoy's own list has (or has no longer) the endpoint among those of a lazy cluster."""
         async with asyncio.timeout(5):
-            while (f"::{endpoint}::" in await self.envoy_admin("/clusters?filter=^[^_]*$")) is not there:
+            while True:
+                if (f"::{endpoint}::" in await self.envoy_admin("/clusters?filter=^[^_]*$")) is there:
+                    return
                 await asyncio.sleep(0.005)
 
     async def _ready(self) -> None:
@@ -324,6 +326,15 @@ def _listen(path: Path) -> socket.socket:
     sock.listen(4096)
     sock.setblocking(False)
     return sock
+
+
+async def eventually(done: Callable[[], object], limit: float = 10.0) -> None:
+    """For what nobody announces: what Envoy or a load generator has come to."""
+    async with asyncio.timeout(limit):
+        while True:
+            if done():
+                return
+            await asyncio.sleep(0.002)
 
 
 # -- an upstream that says what it saw -------------------------------------------------------------------------------
@@ -435,4 +446,4 @@ def body_of(text: str) -> dict[str, object]:
     return found
 
 
-__all__ = ["Actor", "DemandKind", "Director", "Echo", "Rig", "body_of", "echo", "rig"]
+__all__ = ["Actor", "DemandKind", "Director", "Echo", "Rig", "body_of", "echo", "eventually", "rig"]

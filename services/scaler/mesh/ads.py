@@ -13,6 +13,7 @@ import logging
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any
+from weakref import WeakSet
 
 from envoy.config.core.v3 import address_pb2, health_check_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
@@ -61,7 +62,7 @@ class Gateways:
         self._snapshot = Snapshot()
         self._news: set[asyncio.Event] = set()
         self._acks = asyncio.Condition()
-        self._server: Server | None = None
+        self._server: _Server | None = None
 
     @property
     def snapshot(self) -> Snapshot:
@@ -72,7 +73,7 @@ class Gateways:
         return tuple(self._live.values())
 
     async def serve(self, sock: socket.socket) -> None:
-        self._server = Server([_Service(self._stream)])
+        self._server = _Server(_Service(self._stream))
         await self._server.start(sock=sock, backlog=_BACKLOG)
 
     async def close(self) -> None:
@@ -174,6 +175,25 @@ class Gateways:
         log.info("gateway %s is gone", gateway)
         if not self._live:
             self._on_gateway(False)
+
+
+class _Server(Server):  # type: ignore[misc]  # the library is untyped here
+    """Closes its connections too: a gateway that kept one would go on asking a mesh that is gone."""
+
+    def __init__(self, service: _Service) -> None:
+        super().__init__([service])
+        self._protocols: WeakSet[Any] = WeakSet()
+
+    def _protocol_factory(self) -> Any:
+        protocol = super()._protocol_factory()
+        self._protocols.add(protocol)
+        return protocol
+
+    def close(self) -> None:
+        super().close()
+        for protocol in self._protocols:
+            if hasattr(protocol, "connection"):
+                protocol.connection.close()
 
 
 class _Service:

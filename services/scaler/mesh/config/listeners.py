@@ -39,7 +39,6 @@ def _own_listener(key: str, host: str, port: int, place: Place) -> Json:
                 "object_key": OWN_KEY,
                 "factory_key": "envoy.string",
                 "format_string": {"text_format_source": {"inline_string": key}},
-                "read_only": True,
             }
         ],
     )

@@ -50,6 +50,7 @@ def api_routes(service: Service, *, origin: tuple[str, int] | None) -> list[Json
     routes += [_background(service, main, _by_monitor(match, service), "/", mount) for match in below]
     if service.web and origin is not None:
         routes += [_redirect(match, headers, origin) for headers in _NAVIGATION for match in below]
+    routes += [_websocket_of_http2(_to(service, main, Lane.USE, match, "/", mount)) for match in below]
     return routes + [_to(service, main, Lane.USE, match, "/", mount) for match in below]
 
 
@@ -62,6 +63,7 @@ def origin_routes(service: Service, port: Port) -> list[Json]:
         {**hub, "request_headers_to_add": common.overwrite(asked)},
         *(_background(service, port, _exact(path)) for path in service.wake.ignore_paths),
         _background(service, port, _by_monitor(anything, service)),
+        _websocket_of_http2(_to(service, port, Lane.USE, anything)),
         _to(service, port, Lane.USE, anything),
     ]
 
@@ -125,6 +127,15 @@ def _to(service: Service, port: Port, lane: Lane, match: Json, rewrite: str | No
         route["metadata"] = mounted(mount)
     route["request_headers_to_add"] = common.overwrite(headers)
     return route
+
+
+def _websocket_of_http2(route: Json) -> Json:
+    """HTTP/2 opens a websocket without a key (RFC 8441), and the HTTP/1.1 server behind insists on one. What it answers
+    to the key is for HTTP/1.1 clients alone."""
+    upgrade = {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}
+    keyless = [upgrade, {"name": "sec-websocket-key", "present_match": False}]
+    added = [*route["request_headers_to_add"], *common.overwrite({"sec-websocket-key": "aHViLW92ZXItaHR0cC8yIQ=="})]
+    return {**route, "match": _with(route["match"], keyless), "request_headers_to_add": added}
 
 
 def _redirect(match: Json, headers: Sequence[Json], origin: tuple[str, int]) -> Json:
