@@ -126,7 +126,7 @@ def _rest(truth: Truth, program: Program, cause: Event, reason: str) -> str:
     if truth.pins.get(name, 0.0) > now and not isinstance(cause, RestartAsked):
         return f"{name} is put to rest while it is pinned"
     if isinstance(cause, SleepAsked | RestartAsked) and cause.service == name:
-        return ""
+        return f"{name} is put to rest with {active} requests in flight" if active else ""
     if not fresh:
         return f"{name} is put to rest without a fresh reading (the last is of {at})"
     if active or at <= truth.released_at.get(name, float("-inf")):

@@ -30,7 +30,7 @@ def admit(world: World) -> None:
     if not world.queue:
         return
     for service in [world.services[name] for name in world.queue]:
-        if not _can_start(service):
+        if not _can_start(world, service):
             world.leave_queue(service)
             world.touch(service.name)
         elif waking.may_leave_queue(world, service):
@@ -118,10 +118,13 @@ def _in_turn(world: World) -> list[str]:
     return sorted(world.queue, key=turn)
 
 
-def _can_start(service: ServiceState) -> bool:
-    """The catalogue may have changed, or the installation gone, since it was queued."""
-    there = service.preparation is Preparation.DONE
-    return there and not service.unavailable and len(service.replicas) < service.max_replicas
+def _can_start(world: World, service: ServiceState) -> bool:
+    """Whether what let it into the queue still holds: catalogue, installation and dependencies may have changed."""
+    if service.unavailable or service.preparation is not Preparation.DONE:
+        return False
+    if service.in_life(Life.READY):
+        return len(service.replicas) < service.max_replicas
+    return service.waking and not service.replicas and needing.met(world, service)
 
 
 def _goes_first(world: World, service: ServiceState, need: int, total: int) -> bool:
@@ -168,6 +171,7 @@ def _start(world: World, service: ServiceState, need: int) -> None:
     world.add_replica(service, replica)
     world.decide(service.name, "start", f"{len(service.demands)} waiting, {_size(need)} reserved")
     world.emit(Start(replica.id, service.name, replica.attempt))
+    world.touch(*service.needs)  # from now on they have to be up
 
 
 def _yields_already(replica: Replica) -> bool:

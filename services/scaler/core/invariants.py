@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from services.scaler.core.admission import replicas
 from services.scaler.core.fleet import Fleet
-from services.scaler.core.state import Life, ServiceState, World
+from services.scaler.core.state import Life, Preparation, ServiceState, World
 
 
 def broken(fleet: Fleet) -> list[str]:
@@ -55,7 +55,7 @@ def _service(world: World, service: ServiceState) -> list[str]:
         faults.append("requests wait although the rest under way can be taken back")
     if any(waiting.deadline <= world.now for waiting in service.demands.values()):
         faults.append("a request is held beyond its limit")
-    if service.demands and not _going_on(world, service, lives):
+    if service.demands and not _going_on(world, service):
         faults.append("requests wait and nothing goes on for them")
     if lives.count(Life.STARTING) > 1:
         faults.append("two starts at once")
@@ -66,11 +66,14 @@ def _service(world: World, service: ServiceState) -> list[str]:
     return faults
 
 
-def _going_on(world: World, service: ServiceState, lives: list[Life]) -> bool:
+def _going_on(world: World, service: ServiceState) -> bool:
     """Something is under way whose outcome will serve or refuse those who wait."""
-    if lives or service.queued_at is not None or service.preparation == "running":
-        return True
-    return any(
-        _going_on(world, world.services[n], [r.life for r in world.services[n].replicas.values()])
-        for n in service.needs
-    )
+    seen, open_ends = {service.name}, [service]
+    while open_ends:
+        one = open_ends.pop()
+        if one.replicas or one.queued_at is not None or one.preparation is Preparation.RUNNING:
+            return True
+        needs = [name for name in one.needs if name not in seen]
+        seen.update(needs)
+        open_ends += [world.services[name] for name in needs]
+    return False

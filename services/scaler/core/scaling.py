@@ -58,14 +58,17 @@ def grow(world: World, service: ServiceState) -> None:
         return
     if not (_crowded(world, service) or len(service.in_life(Life.READY)) < service.min_replicas):
         return
-    if service.in_life(Life.PAUSED):
+    paused = len(service.in_life(Life.PAUSED))
+    if paused and len(service.replicas) - paused < service.max_replicas:
         waking.thaw(world, service)
     elif len(service.replicas) < service.max_replicas and waking.prepare(world, service):
         world.enqueue(service)
 
 
 def _crowded(world: World, service: ServiceState) -> bool:
-    threshold = service.spec.scaling.scale_up_threshold
-    if not threshold or service.flow is None or not world.fresh(service):
+    """By a reading that was taken since the last replica began to serve, so each reading calls for one at most."""
+    ready = service.in_life(Life.READY)
+    if service.flow is None or not world.fresh(service) or service.flow_at <= max(one.since for one in ready):
         return False
-    return service.flow.active > threshold * len(service.in_life(Life.READY))
+    threshold = service.spec.scaling.scale_up_threshold
+    return threshold > 0 and service.flow.active > threshold * len(ready)

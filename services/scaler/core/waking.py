@@ -155,6 +155,7 @@ def thaw(world: World, service: ServiceState) -> None:
         replica.move(Life.RESUMING, world.new_attempt(), world.now)
         world.decide(service.name, "resume", "somebody asked for it")
         world.emit(Resume(replica.id, service.name, replica.attempt))
+        world.touch(*service.needs)  # from now on they have to be up
 
 
 def prepare(world: World, service: ServiceState) -> bool:

@@ -135,7 +135,8 @@ class Scene:
         """Let time go by; then a reading shows these services quiet."""
         out = self.wait(after)
         self.now += 0.001
-        return out + self.traffic(**dict.fromkeys((name.replace("-", "_") for name in names), 0))
+        self.out = out + self.traffic(**dict.fromkeys((name.replace("-", "_") for name in names), 0))
+        return self.out
 
     def succeed(self, *, only: str = "") -> None:
         """Answer what is awaited with success until nothing is; `only` for this service."""

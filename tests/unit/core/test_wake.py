@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.core.scene import IDLE, STOP_AFTER, Scene, entry
 
 from services.catalog.model import Port
 from services.scaler.core.effects import (
@@ -29,6 +28,7 @@ from services.scaler.core.events import (
     Withdrawn,
 )
 from services.scaler.core.state import Life
+from tests.unit.core.scene import IDLE, STOP_AFTER, Scene, entry
 
 
 def test_a_demand_prepares_then_starts_then_is_let_go_on() -> None:
