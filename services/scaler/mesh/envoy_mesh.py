@@ -23,7 +23,7 @@ from services.scaler.mesh.config.listeners import OWN_RDS_FILE, RDS_FILE, lds
 from services.scaler.mesh.config.routes import rds, rds_own
 from services.scaler.mesh.endpoints import Published
 from services.scaler.mesh.envoy_admin import EnvoyAdmin, NoAnswer
-from services.scaler.mesh.envoy_counters import read_flows
+from services.scaler.mesh.envoy_counters import Counts, read_flows
 from services.scaler.mesh.files import write_if_changed
 from services.scaler.mesh.held import HeldChecks
 from services.scaler.mesh.resting import Resting
@@ -135,6 +135,8 @@ class EnvoyMesh:
         except NoAnswer as error:
             log.debug("%s", error)
             return None
+        # Envoy leaves out counters that never moved; of a cluster it has, that is a reading too, and it says 0.
+        counts = {name: Counts() for name in self._catalog.services} | dict(counts)
         # Only what was held all the while is surely among the counted.
         after = self._held.held()
         held = {name: len(ids & after.get(name, frozenset())) for name, ids in before.items()}
