@@ -397,7 +397,7 @@ class World(Truth):
         program = self.programs[replica]
         if program.runs and program.listening and not program.stopping:
             program.frozen = True
-            program.told_frozen = replica in self.published
+            program.told_frozen = program.told_frozen or replica in self.published
             self.tell(Meddled(replica, "paused"))
         elif program.frozen and not program.gone and self._operation.get(replica) is None:
             program.frozen = False

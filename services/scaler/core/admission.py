@@ -29,14 +29,17 @@ def admit(world: World) -> None:
     relieve(world)
     if not world.queue:
         return
+    places = world.settings.start_cap - sum(replica.life is Life.STARTING for replica in replicas(world))
+    if places <= 0:
+        return
     for service in [world.services[name] for name in world.queue]:
         if not _can_start(world, service):
             world.leave_queue(service)
             world.touch(service.name)
         elif waking.may_leave_queue(world, service):
             waking.give_up(world, service)
-    places = world.settings.start_cap - sum(replica.life is Life.STARTING for replica in replicas(world))
     total = world.budget.get(MEMORY)
+    spare: int | None = None
     for name in _in_turn(world):
         if places <= 0:
             return
@@ -45,13 +48,17 @@ def admit(world: World) -> None:
         if total is None or world.charged() + need <= total:
             _start(world, service, need)
             places -= 1
-        elif need > total:
+            continue
+        if need > total:
             reason = f"{name} needs {_size(need)}, the whole budget is {_size(total)}"
             waking.fail(world, service, reason, Refusal.NO_ROOM)
-        elif make_room(world, need, for_whom=name):
+            continue
+        # Many may wait and many may run: what could yield is looked up once for all of them.
+        spare = _yieldable(world) if spare is None else spare
+        if world.charged() + need - total <= spare and make_room(world, need, for_whom=name):
             service.no_room = ""
             return
-        elif _goes_first(world, service, need, total):
+        if _goes_first(world, service, need, total):
             return
 
 
@@ -81,6 +88,12 @@ def make_room(world: World, need: int, *, for_whom: str) -> bool:
         reason = f"makes room for {for_whom}" if for_whom else "the memory budget is exceeded"
         resting.yield_room(world, world.services[replica.service], replica, reason)
     return True
+
+
+def _yieldable(world: World) -> int:
+    """Bytes that are on their way back or that idle services could give."""
+    coming = sum(replica.charge for replica in replicas(world) if _yields_already(replica))
+    return coming + sum(replica.charge for replica in resting.may_yield(world, ""))
 
 
 def replicas(world: World) -> Iterator[Replica]:

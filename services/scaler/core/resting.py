@@ -163,8 +163,10 @@ def yield_room(world: World, service: ServiceState, replica: Replica, reason: st
 
 def _consider_paused(world: World, service: ServiceState, replica: Replica) -> None:
     due = replica.since + service.spec.scaling.stop_after
-    if replica.unproven and not world.quiet(service) and not service.retired:
-        return  # a request may be frozen with it: the next reading looks again
+    if replica.unproven and not service.retired:
+        if not world.quiet(service):
+            return  # a request may be frozen with it: the next reading looks again
+        replica.unproven = False
     if service.retired or replica.digest != service.spec.digest:
         waking.stop(world, service, replica, "its catalogue entry has changed")
     elif world.now >= due:

@@ -300,14 +300,17 @@ class World:
     def add_replica(self, service: ServiceState, replica: Replica) -> None:
         service.replicas[replica.id] = replica
         self.replica_of[replica.id] = service.name
-        self._charged = None
+        if self._charged is not None:
+            self._charged += replica.charge
 
     def charge(self, replica: Replica, amount: int) -> None:
         """Reserve so many bytes of the memory budget for it instead of what was reserved before."""
-        replica.charge, self._charged = amount, None
+        if self._charged is not None:
+            self._charged += amount - replica.charge
+        replica.charge = amount
 
     def charged(self) -> int:
-        """Bytes of the memory budget that are reserved. Summed only after a change: every step asks."""
+        """Bytes of the memory budget that are reserved. Not summed anew, for every step asks."""
         if self._charged is None:
             self._charged = sum(self.services[s].replicas[r].charge for r, s in self.replica_of.items())
         return self._charged
@@ -316,7 +319,8 @@ class World:
         """Forget a replica of which nothing is left; those that waited for its room or its end are looked at."""
         del service.replicas[replica.id]
         del self.replica_of[replica.id]
-        self._charged = None
+        if self._charged is not None:
+            self._charged -= replica.charge
         service.size = replica.peak or service.size
         self.touch(service.name, *service.needs, *service.dependents)
         if service.retired and not service.replicas:

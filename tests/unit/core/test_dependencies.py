@@ -6,7 +6,7 @@ import pytest
 
 from services.catalog.model import Condition, Dependency, Port, Protocol
 from services.scaler.core import needing
-from services.scaler.core.effects import Drain, Prepare, Resume, Start, Stop
+from services.scaler.core.effects import Drain, Prepare, Refuse, Resume, Start, Stop
 from services.scaler.core.events import (
     DemandKind,
     DrainRefused,
@@ -141,7 +141,7 @@ def test_a_demand_for_what_needs_the_impossible_is_refused_with_the_reason() -> 
     scene.load(entry("cuda"), entry("mid", needs=["cuda"]), entry("app", needs=["mid"]), unavailable={"cuda": "no GPU"})
     demand = scene.demand("app")
     assert scene.refused() == {demand: "unavailable"}
-    assert [one.reason for one in scene.out if hasattr(one, "refusal")] == ["it needs mid: it needs cuda: no GPU"]
+    assert [one.reason for one in scene.all(Refuse)] == ["it needs mid: it needs cuda: no GPU"]
 
 
 def test_a_command_tries_a_failed_dependency_again_however_far_down_but_only_once() -> None:

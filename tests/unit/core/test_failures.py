@@ -1,4 +1,4 @@
-"""Failures: told at once, left alone for a while that grows, forgotten by a success. Crashes: repaired up to a limit."""
+"""Failures: told at once, left alone for a while that grows, forgotten by a success. Crashes: repaired to a limit."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.catalog.model import Resources
 from services.scaler.core import needing
 from services.scaler.core.admission import queue_position
-from services.scaler.core.effects import Drain, Prepare, Release, Start, Stop, Withdraw
+from services.scaler.core.effects import Drain, Prepare, Refuse, Release, Start, Stop, Withdraw
 from services.scaler.core.events import (
     BudgetSet,
     DemandKind,
@@ -135,7 +135,7 @@ def test_what_is_in_use_is_never_touched_and_the_refusal_says_why() -> None:
     prepared(scene, "a")
     scene.wait(5)
     assert scene.refused() == {demand: "no-room"}
-    reasons = [one.reason for one in scene.out if hasattr(one, "refusal")]
+    reasons = [one.reason for one in scene.all(Refuse)]
     assert reasons == ["a needs 512 MiB, and 1.5 GiB of 1.5 GiB are in use by services that are busy"]
 
 
