@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import json
 import os
 import time
@@ -138,7 +139,7 @@ class Client:
         body = body or os.urandom(length)
         wanted = hashlib.sha256(body).hexdigest()
         headers = {"X-Post-Id": identifier} if identifier else {}
-        data: bytes | AsyncIterator[bytes] = body
+        data: io.BytesIO | AsyncIterator[bytes] = io.BytesIO(body)
         if pace or chunked:
             data = _pieces(body, pace)
             if not chunked:
@@ -194,7 +195,7 @@ class Client:
         check: Callable[[aiohttp.ClientResponse], Awaitable[None]],
         *,
         method: str = "GET",
-        data: bytes | AsyncIterator[bytes] | None = None,
+        data: io.BytesIO | AsyncIterator[bytes] | None = None,
         headers: dict[str, str] | None = None,
     ) -> Outcome:
         async def talk(seen: _Seen) -> None:

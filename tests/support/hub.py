@@ -58,7 +58,7 @@ class Hub:
         """Start it and wait until it answers. Raises HubFailed with its output."""
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(self.command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
-        self._wait(lambda: self.reachable() and PARTS <= self.pids().keys(), UP_WITHIN)
+        self._wait(lambda: self.reachable() and self.pids().keys() >= PARTS, UP_WITHIN)
 
     def down(self) -> None:
         """SIGTERM, as a service manager does. Raises HubFailed where it does not end."""

@@ -117,11 +117,12 @@ def test_a_program_that_floods_its_log_is_served_and_its_log_stays_small(
 ) -> None:
     hub = start_hub({"bad": workshop.faulty("bad", "fills-log")})
     assert hub.ask("/api/bad/")[0] == 200
-    end = time.monotonic() + 6
+    end = time.monotonic() + 10
     most = 0
     while time.monotonic() < end:
         written = (file for file in hub.layout.logs.rglob("*") if file.is_file())
         most = max(most, sum(file.stat().st_size for file in written))
         assert hub.ask("/api/bad/")[0] == 200
         time.sleep(0.1)
-    assert most < 200 << 20, f"{most >> 20} MiB of log"
+    # It has written more than 100 MiB by then.
+    assert most < 70 << 20, f"{most >> 20} MiB of log"

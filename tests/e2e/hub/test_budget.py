@@ -15,12 +15,13 @@ from tests.support.hub_fixtures import StartHub
 
 pytestmark = [pytest.mark.envoy, pytest.mark.process]
 
+BUDGET = "256M"
 NAMES = ("one", "two", "three")
 
 
 def large(workshop: Workshop, name: str, hold: float = 60.0) -> dict[str, object]:
-    """A service that takes half of the budget of these tests and a bit more."""
-    return workshop.upstream(name, "asyncio", "--ballast", "60", memory="600M", hold=hold, rests=Rests(rest="stopped"))
+    """A service that really takes more than half of the budget of these tests."""
+    return workshop.upstream(name, "asyncio", "--ballast", "150", memory="200M", hold=hold, rests=Rests(rest="stopped"))
 
 
 def alive_together(hub: Hub) -> int:
@@ -28,7 +29,7 @@ def alive_together(hub: Hub) -> int:
 
 
 async def test_services_that_do_not_fit_at_once_take_turns(workshop: Workshop, start_hub: StartHub) -> None:
-    hub = start_hub({name: large(workshop, name) for name in NAMES}, memory="1G")
+    hub = start_hub({name: large(workshop, name) for name in NAMES}, memory=BUDGET)
     async with client(hub.base) as caller:
         for _ in range(2):
             for name in NAMES:
@@ -42,7 +43,7 @@ async def test_services_that_do_not_fit_at_once_take_turns(workshop: Workshop, s
 async def test_no_room_is_said_with_its_reason_and_nothing_in_use_is_ended(
     workshop: Workshop, start_hub: StartHub
 ) -> None:
-    hub = start_hub({"busy": large(workshop, "busy"), "late": large(workshop, "late", hold=2.0)}, memory="1G")
+    hub = start_hub({"busy": large(workshop, "busy"), "late": large(workshop, "late", hold=2.0)}, memory=BUDGET)
     async with client(hub.base) as caller:
         work = asyncio.create_task(caller.slow("busy", 8.0))
         await hub.until("busy", "ready")
@@ -50,7 +51,7 @@ async def test_no_room_is_said_with_its_reason_and_nothing_in_use_is_ended(
         status, headers, body = await asyncio.to_thread(hub.ask, "/api/late/")
         assert status == 503
         assert 1.5 < time.monotonic() - begun < 6
-        assert "memory" in json.dumps(json.loads(body)).lower()
+        assert json.loads(body)["error"]["code"] == "no-room"
         assert "retry-after" in headers
         assert (await work).ok
         outcome = await caller.get("late", "asyncio")
@@ -61,12 +62,13 @@ async def test_no_room_is_said_with_its_reason_and_nothing_in_use_is_ended(
 async def test_a_service_larger_than_the_whole_budget_is_refused_at_once(
     workshop: Workshop, start_hub: StartHub
 ) -> None:
-    hub = start_hub({"giant": workshop.upstream("giant", memory="4G")}, memory="1G")
+    hub = start_hub({"giant": workshop.upstream("giant", memory="4G")}, memory=BUDGET)
     begun = time.monotonic()
     status, _, body = hub.ask("/api/giant/")
     assert status == 503
     assert time.monotonic() - begun < 5
-    assert "memory" in json.dumps(json.loads(body)).lower()
+    assert json.loads(body)["error"]["code"] == "no-room"
+    assert b"256" in body
     assert workshop.starts("giant") == 0
 
 
@@ -74,7 +76,7 @@ async def test_many_waiting_services_are_served_in_turn_and_none_starves(
     workshop: Workshop, start_hub: StartHub
 ) -> None:
     names = [f"svc{number}" for number in range(6)]
-    hub = start_hub({name: large(workshop, name) for name in names}, memory="1G")
+    hub = start_hub({name: large(workshop, name) for name in names}, memory=BUDGET)
     async with client(hub.base) as caller:
         tally = await together([caller.slow(name, 0.3) for name in names for _ in range(2)])
     tally.demand_all_served()

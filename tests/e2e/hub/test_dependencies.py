@@ -71,4 +71,4 @@ async def test_a_dependency_that_cannot_start_is_named_in_the_answer(workshop: W
 
 
 def needs(other: str) -> dict[str, object]:
-    return {"depends_on": {other: {"condition": "service_healthy", "required": False}}}
+    return {"depends_on": {other: {"condition": "service_healthy"}}}

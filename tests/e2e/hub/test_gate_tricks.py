@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from contextlib import suppress
 
 import pytest
 
@@ -105,11 +106,13 @@ def test_a_page_of_another_site_wakes_nothing(hub: Hub, workshop: Workshop) -> N
 def test_a_request_of_two_meanings_is_refused_and_smuggles_nothing(
     hub: Hub, workshop: Workshop, request_text: str
 ) -> None:
-    with socket.create_connection(("127.0.0.1", hub.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", hub.port), timeout=2) as connection:
         connection.sendall(request_text.encode())
         answer = b""
-        while data := connection.recv(65536):
-            answer += data
+        # A refusal may leave the connection open: then nothing more must come.
+        with suppress(TimeoutError):
+            while data := connection.recv(65536):
+                answer += data
     assert answer.split(b" ", 2)[1] in (b"400", b"421", b"501"), answer
     assert answer.count(b"HTTP/1.1 ") == 1
     assert workshop.starts("victim") == 0

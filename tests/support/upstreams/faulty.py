@@ -3,7 +3,7 @@
 never-ready     runs and never listens          dies          prints a line and exits with 7
 wrong-port      listens on the next port         all-addresses listens on 0.0.0.0
 unhealthy       answers 500 on /health           ignores-term  ends by SIGKILL only
-fills-log       writes 64 KiB lines without end  forks-away    a child listens, the parent exits
+fills-log       writes 64 KiB lines for ever     forks-away    a child listens, the parent exits
 flaky           dies at its first start only     orphans       leaves a sleeping grandchild in its own session
 """
 
@@ -45,7 +45,7 @@ def fill_log() -> None:
     line = "x" * 65535 + "\n"
     while True:
         sys.stdout.write(line)
-        time.sleep(0.0005)
+        time.sleep(0.005)
 
 
 def act(habit: str, port: int, events: Path) -> None:
@@ -71,9 +71,10 @@ def act(habit: str, port: int, events: Path) -> None:
             threading.Thread(target=fill_log, daemon=True).start()
             serve(port)
         case "forks-away":
-            if os.fork() == 0:
-                os.setsid()
-                serve(port)
+            if os.fork():
+                os._exit(0)
+            os.setsid()
+            serve(port)
         case "flaky":
             if starts == 1:
                 sys.exit("not today")
