@@ -52,7 +52,7 @@ class Snapshot:
 
     def of(self, assignments: Iterable[Assignment]) -> Snapshot:
         """The same with these in place of what their clusters had; itself where nothing differs."""
-        differing = {a.cluster: a for a in assignments if self.assignments.get(a.cluster) != a}
+        differing = {a.cluster: a for a in assignments if self.assignment(a.cluster) != a}
         if not differing:
             return self
         serial = self.serial + 1

@@ -5,7 +5,7 @@ A gateway that refused a version (nack) keeps what it had; the same content isn'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -42,6 +42,9 @@ class Subscription:
         self._known: dict[str, str] = {}
         self._acked: dict[str, int] = {}
         self._in_flight: dict[str, Answer] = {}
+        self._refused: set[str] = set()
+        self._stirred: set[str] = set()
+        self._seen = 0
 
     @property
     def names(self) -> frozenset[str]:
@@ -60,18 +63,29 @@ class Subscription:
             # Asked for again, it wants it again: its cluster was made anew and waits for its endpoints.
             self._drop(name)
             self._names.add(name)
+            self._stirred.add(name)
         self._known.update({name: asked.known[name] for name in asked.subscribe if name in asked.known})
         answer = self._in_flight.pop(asked.nonce, None)
-        if answer is None or asked.error is not None:
+        if answer is None:
+            return None
+        names = {assignment.cluster for assignment in answer.assignments} & self._names
+        if asked.error is not None:
+            self._refused |= names
             return answer
-        for assignment in answer.assignments:
-            if assignment.cluster in self._names:
-                self._acked[assignment.cluster] = max(self._acked.get(assignment.cluster, 0), answer.serial)
+        self._refused -= names
+        self._stirred |= names
+        self._acked.update({name: max(self._acked.get(name, 0), answer.serial) for name in names})
         return None
 
     def due(self, snapshot: Snapshot) -> Answer | None:
-        """Everything that differs from what was sent, in one answer."""
-        due = tuple(filter(self._differs, self._current(snapshot)))
+        """Everything that differs from what was sent, in one answer. Ask after each change and each `receive`."""
+        looked_at = self._news(snapshot)
+        current = {name: snapshot.assignment(name) for name in looked_at}
+        due = tuple(a for a in current.values() if self._sent.get(a.cluster) != a.version)
+        on_the_way = {a.cluster for answer in self._in_flight.values() for a in answer.assignments}
+        # Changed to and fro before anything was sent: the gateway has it as it is now.
+        for name in looked_at - on_the_way - self._refused - {a.cluster for a in due}:
+            self._acked[name] = snapshot.serial
         if not due:
             return None
         self._count += 1
@@ -84,19 +98,19 @@ class Subscription:
         """Whether the gateway has each cluster as of its serial. One that it has not subscribed to it has not got."""
         return all(name not in self._names or self._acked.get(name, -1) >= serial for name, serial in wanted.items())
 
-    def _current(self, snapshot: Snapshot) -> Iterable[Assignment]:
-        """What it has subscribed to; what it still has from before counts as sent and acknowledged."""
-        for name in sorted(self._names):
-            assignment = snapshot.assignment(name)
-            if self._known.pop(name, None) == assignment.version:
-                self._sent[name] = assignment.version
-                self._acked[name] = snapshot.serial
-            yield assignment
-
-    def _differs(self, assignment: Assignment) -> bool:
-        return self._sent.get(assignment.cluster) != assignment.version
+    def _news(self, snapshot: Snapshot) -> set[str]:
+        """Names of which something may have to be said: a thousand others are not looked at for one change."""
+        changed = {name for name, serial in snapshot.changed.items() if serial > self._seen}
+        news = (self._stirred | changed) & self._names
+        self._seen = snapshot.serial
+        self._stirred.clear()
+        for name in news & self._known.keys():
+            # What it still has from an earlier stream counts as sent.
+            self._sent[name] = self._known.pop(name)
+        return news
 
     def _drop(self, name: str) -> None:
         self._names.discard(name)
+        self._refused.discard(name)
         for table in (self._sent, self._known, self._acked):
             table.pop(name, None)

@@ -23,6 +23,7 @@ async def test_the_first_request_is_held_and_answered_and_the_next_goes_straight
     async with client.get(f"{api}/first?a=1") as answer:
         assert answer.status == 200, await answer.text()
         assert (await answer.json())["path"] == "/first?a=1"
+    await hub.seen(upstream.endpoint)
     async with client.get(f"{api}/second") as answer:
         assert answer.status == 200
     assert [path for _, path in upstream.seen] == ["/first?a=1", "/second"]
@@ -53,16 +54,18 @@ async def test_every_version_of_http_wakes_it(hub: Rig, upstream: Echo, api: str
         answer = await curl(version, f"{api}/{path}")
         assert answer.status == 200, answer.text
         assert answer.json["path"] == f"/{path}"
+        await hub.seen(upstream.endpoint)
     assert len(hub.director.actors[NAME].asked) == 1
 
 
-async def test_a_websocket_wakes_it(hub: Rig, client: aiohttp.ClientSession, api: str) -> None:
+async def test_a_websocket_wakes_it(hub: Rig, upstream: Echo, client: aiohttp.ClientSession, api: str) -> None:
     hub.director.actors[NAME].wakes_after = 0.05
     for _ in range(2):
         async with client.ws_connect(f"{api}/ws") as ws:
             for text in ("one", "two"):
                 await ws.send_str(text)
                 assert await ws.receive_str(timeout=5) == f"echo {text}"
+        await hub.seen(upstream.endpoint)
     assert len(hub.director.actors[NAME].asked) == 1
 
 

@@ -16,7 +16,7 @@ from subprocess import Popen
 import aiohttp
 import pytest
 
-from services.catalog.model import Port, Protocol
+from services.catalog.model import Port, Protocol, Publish
 from services.scaler.mesh import resting
 from services.scaler.mesh.base import Busy, Superseded
 from tests.e2e.mesh.conftest import NAME, service
@@ -303,12 +303,29 @@ async def test_one_of_two_dies_and_every_request_is_served(hub: Rig, upstream: E
     assert len(load.wrong) <= 8, load.wrong
 
 
-async def test_plain_tcp_is_counted_by_its_connections() -> None:
+async def test_plain_tcp_goes_through_and_is_counted_by_its_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readline())
+        await reader.read()
+        writer.close()
+
+    monkeypatch.setattr(resting, "_QUIET_LIMIT", 0.3)
     ports = (Port("main", 1), Port("db", 2, Protocol.TCP))
-    async with rig(replace(service(), ports=ports)) as hub:
-        listening = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", free_port())
+    own = Publish("db", "127.0.0.1", free_port())
+    async with rig(replace(service(), ports=ports, publishes=(own,))) as hub:
+        listening = await asyncio.start_server(talk, "127.0.0.1", free_port())
         host, port = listening.sockets[0].getsockname()
-        hub.mesh.publish("echo-1", NAME, {"db": f"{host}:{port}"})
+        endpoints = {"db": f"{host}:{port}"}
+        hub.mesh.publish("echo-1", NAME, endpoints)
+        await hub.seen(f"{host}:{port}")
+        reader, writer = await asyncio.open_connection(own.host, own.number)
+        writer.write(b"hello\n")
+        assert await reader.readline() == b"hello\n"
+        with pytest.raises(Busy):
+            await hub.mesh.drain("echo-1")
+        hub.mesh.publish("echo-1", NAME, endpoints)
+        writer.close()
+        await writer.wait_closed()
         await hub.mesh.drain("echo-1")
         assert not await hub.mesh.withdraw("echo-1")
         listening.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.catalog.model import Catalog
+from services.catalog.model import Catalog, Port, Protocol
 from services.scaler.mesh.config import common
 from services.scaler.mesh.config.common import Json, Place
 from services.scaler.mesh.config.map_back import map_back_filter
@@ -24,13 +24,20 @@ def lds(catalog: Catalog, place: Place) -> Json:
     kind = "type.googleapis.com/envoy.config.listener.v3.Listener"
     return {
         "resources": [
-            {"@type": kind, **_own_listener(key, host, int(key.rpartition("@")[2]), place)}
-            for key, (_, _, host) in own_ports(catalog)
+            {"@type": kind, **_listener(key, host, int(key.rpartition("@")[2]), _own_chain(key, port, place), place)}
+            for key, (_, port, host) in own_ports(catalog)
         ]
     }
 
 
-def _own_listener(key: str, host: str, port: int, place: Place) -> Json:
+def _own_chain(key: str, port: Port, place: Place) -> Json:
+    if port.protocol is Protocol.TCP:
+        message = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+        cluster = key.rpartition("@")[0]
+        proxy = common.extension(
+            "envoy.filters.network.tcp_proxy", message, stat_prefix="own", cluster=cluster, idle_timeout="0s"
+        )
+        return {"filters": [proxy]}
     mark = common.extension(
         "envoy.filters.network.set_filter_state",
         "envoy.extensions.filters.network.set_filter_state.v3.Config",
@@ -42,7 +49,7 @@ def _own_listener(key: str, host: str, port: int, place: Place) -> Json:
             }
         ],
     )
-    return _listener(key, host, port, {"filters": [mark, _manager(place, "own", OWN_RDS_FILE)]}, place)
+    return {"filters": [mark, _manager(place, "own", OWN_RDS_FILE)]}
 
 
 def _listener(name: str, host: str, port: int, chain: Json, place: Place) -> Json:

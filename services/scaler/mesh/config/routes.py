@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from services.catalog.addresses import DOMAIN
-from services.catalog.model import Catalog, Port, Service
+from services.catalog.model import Catalog, Port, Protocol, Service
 from services.scaler.mesh.config import common
 from services.scaler.mesh.config.common import Json, Place
 from services.scaler.mesh.config.map_back import map_back_here
@@ -54,7 +54,7 @@ def rds(catalog: Catalog, place: Place) -> Json:
 def rds_own(catalog: Catalog, place: Place) -> Json:
     """Routes of the services' own ports."""
     known = [*_known(place), f"*.{DOMAIN}", *([place.domain, f"*.{place.domain}"] if place.domain else [])]
-    ports = dict(own_ports(catalog))
+    ports = {key: own for key, own in own_ports(catalog) if own[1].protocol is not Protocol.TCP}
     every = _by_listener({key: origin_routes(service, port) for key, (service, port, _) in ports.items()})
     wide = {key: origin_routes(service, port) for key, (service, port, host) in ports.items() if not _is_loopback(host)}
     hosts: list[Json] = [{"name": "own", "domains": known, "matcher": every}] if ports else []
@@ -63,9 +63,9 @@ def rds_own(catalog: Catalog, place: Place) -> Json:
 
 
 def own_ports(catalog: Catalog) -> Iterable[tuple[str, tuple[Service, Port, str]]]:
-    """Key of each published port that speaks HTTP → its service, its port, the host it listens on."""
+    """Key of each published port, `CLUSTER@NUMBER` → its service, its port, the host it listens on."""
     for service in catalog.services.values():
-        names = {port.name: port for port in service.http_ports}
+        names = {port.name: port for port in service.ports}
         for published in service.publishes:
             if published.port in names:
                 key = f"{cluster_name(service.name, published.port)}@{published.number}"

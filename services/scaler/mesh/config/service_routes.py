@@ -132,8 +132,8 @@ def _to(service: Service, port: Port, lane: Lane, match: Json, rewrite: str | No
 def _websocket_of_http2(route: Json) -> Json:
     """HTTP/2 opens a websocket without a key (RFC 8441), and the HTTP/1.1 server behind insists on one. What it answers
     to the key is for HTTP/1.1 clients alone."""
-    upgrade = {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}
-    keyless = [upgrade, {"name": "sec-websocket-key", "present_match": False}]
+    upgrade: Json = {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}
+    keyless: list[Json] = [upgrade, {"name": "sec-websocket-key", "present_match": False}]
     added = [*route["request_headers_to_add"], *common.overwrite({"sec-websocket-key": "aHViLW92ZXItaHR0cC8yIQ=="})]
     return {**route, "match": _with(route["match"], keyless), "request_headers_to_add": added}
 

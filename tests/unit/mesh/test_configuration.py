@@ -1,0 +1,122 @@
+"""Laws of Envoy's configuration that hold for every catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from services.catalog.addresses import Edge
+from services.catalog.model import Catalog, Port, Protocol, Publish, Service
+from services.scaler.mesh.config.bootstrap import bootstrap
+from services.scaler.mesh.config.clusters import cds
+from services.scaler.mesh.config.common import Place, socket
+from services.scaler.mesh.config.listeners import lds
+from services.scaler.mesh.config.routes import rds, rds_own
+from services.scaler.mesh.names import clusters_of, read_header
+
+PLACE = Place(
+    Edge("127.0.0.1", 8000), "/f", "/f/gate", "/f/check", "/f/ads", "/f/admin", "/f/envoy-admin", domain="box.lan"
+)
+PORTS = (Port("main", 1), Port("grpc", 2, Protocol.H2C), Port("db", 3, Protocol.TCP))
+PUBLISHES = (Publish("main", "127.0.0.1", 21001), Publish("grpc", "0.0.0.0", 21002), Publish("db", "127.0.0.1", 21003))
+QDRANT = Service("qdrant", ports=PORTS, publishes=PUBLISHES, path="/api/qdrant", web=True, health="/health")
+QUEUE = Service("queue", ports=(Port("main", 5, Protocol.TCP),), path="/api/queue")
+CATALOG = Catalog({"qdrant": QDRANT, "queue": QUEUE})
+
+
+def every(key: str, document: Any) -> Iterator[Any]:
+    """Values of `key` at any depth."""
+    if isinstance(document, dict):
+        for name, value in document.items():
+            if name == key:
+                yield value
+            yield from every(key, value)
+    elif isinstance(document, list):
+        for value in document:
+            yield from every(key, value)
+
+
+def routes() -> list[dict[str, Any]]:
+    documents = [rds(CATALOG, PLACE), rds_own(CATALOG, PLACE)]
+    return [route for found in every("routes", documents) for route in found if "route" in route]
+
+
+def test_every_route_to_a_service_says_which_and_overwrites_what_the_client_said() -> None:
+    lazy = {name for service in CATALOG.services.values() for name in clusters_of(service)}
+    seen = [route for route in routes() if route["route"]["cluster"] in lazy]
+    assert seen
+    for route in seen:
+        (header,) = [h for h in route["request_headers_to_add"] if h["header"]["key"] == "x-lazy-service"]
+        assert header["append_action"] == "OVERWRITE_IF_EXISTS_OR_ADD"
+        target = read_header(header["header"]["value"])
+        assert target is not None
+        background = route["route"]["cluster"].endswith("~bg")
+        assert (target.lane != "") == background
+        assert route["route"]["timeout"] == "0s"
+
+
+def test_every_virtual_host_takes_the_hubs_headers_from_clients_and_retries_only_what_never_arrived() -> None:
+    for document in (rds(CATALOG, PLACE), rds_own(CATALOG, PLACE)):
+        (table,) = document["resources"]
+        assert {"x-envoy-original-dst-host", "x-lazy-service"} <= set(table["request_headers_to_remove"])
+        for host in table["virtual_hosts"]:
+            assert host["retry_policy"]["retry_on"] == "connect-failure,refused-stream,reset-before-request"
+
+
+def test_every_lazy_cluster_has_its_endpoints_from_the_scaler_and_small_buffers() -> None:
+    clusters = cds(CATALOG)["resources"]
+    assert [c["name"] for c in clusters] == [
+        "qdrant",
+        "qdrant~bg",
+        "qdrant:grpc",
+        "qdrant:grpc~bg",
+        "qdrant:db",
+        "queue",
+    ]
+    for cluster in clusters:
+        assert cluster["type"] == "EDS"
+        assert cluster["per_connection_buffer_limit_bytes"] == 65536
+        assert cluster["circuit_breakers"]["thresholds"][0]["max_requests"] >= 100000
+
+
+def test_the_gates_clusters_open_a_connection_per_request_and_have_patience() -> None:
+    clusters = {c["name"]: c for c in bootstrap(PLACE, "n")["static_resources"]["clusters"]}
+    for name in ("gate_dst", "gate_dst_h2"):
+        assert list(every("max_requests_per_connection", clusters[name])) == [1]
+        assert clusters[name]["connect_timeout"] == "10s"
+        assert clusters[name]["per_connection_buffer_limit_bytes"] == 65536
+        assert clusters[name]["circuit_breakers"]["thresholds"][0]["max_requests"] >= 100000
+    assert clusters["lazyd"]["circuit_breakers"]["thresholds"][0]["max_requests"] >= 100000
+
+
+def test_no_listener_shares_its_port_or_has_large_buffers() -> None:
+    listeners = [*bootstrap(PLACE, "n")["static_resources"]["listeners"], *lds(CATALOG, PLACE)["resources"]]
+    assert [listener["name"] for listener in listeners] == [
+        "edge", "gate", "qdrant@21001", "qdrant:grpc@21002", "qdrant:db@21003",
+    ]  # fmt: skip
+    for listener in listeners:
+        assert listener["per_connection_buffer_limit_bytes"] == 65536
+        assert listener["name"] == "gate" or listener["enable_reuse_port"] is False
+
+
+def test_nothing_but_the_edge_and_published_ports_is_a_network_socket() -> None:
+    plain = bootstrap(PLACE, "n")
+    assert [place["port_value"] for place in every("socket_address", plain)] == [8000]
+    assert plain["admin"]["address"]["pipe"]["mode"] == 0o600
+
+
+def test_a_listener_of_a_port_says_nothing_of_what_its_service_wishes() -> None:
+    """Else a deployment would replace it, and drain the connections it has."""
+    other = replace(QDRANT, web=False, path="/api/other", wake=replace(QDRANT.wake, ignore_paths=("/a", "/b")))
+    assert lds(Catalog({"qdrant": other}), PLACE) == lds(Catalog({"qdrant": QDRANT}), PLACE)
+
+
+def test_only_addresses_are_listened_on() -> None:
+    assert socket("localhost", 1) == socket("127.0.0.1", 1)
+    assert socket("", 1) == socket("0.0.0.0", 1)
+    assert socket("[::1]", 1) == socket("::1", 1)
+    with pytest.raises(ValueError):
+        socket("example.org", 1)
