@@ -56,4 +56,6 @@ def all_addresses(catalog: Catalog, edge: Edge) -> Mapping[str, Addresses]:
 
 
 def _reachable(host: str) -> str:
-    return "127.0.0.1" if host in ("", "0.0.0.0", "::") else host
+    if host in ("", "0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

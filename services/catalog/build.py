@@ -183,7 +183,7 @@ class _Build:
         if image is None and build is None:
             if hub is not None and hub.local is not None:
                 self._findings.note("services without an image cannot run in Docker", self._name)
-            elif hub is not None and "provider" not in self._raw:
+            elif hub is not None and "provider" not in self._raw and not self._findings.faults:
                 self._tell((), "an image, a build, or x-hub.local that says how it runs here")
         return image if isinstance(image, str) else None
 
@@ -252,7 +252,9 @@ class _Build:
         return check.path if check and ports and not is_tcp(ports) and check.port == ports[0].number else "tcp"
 
     def _url_path(self, hub: XHub) -> str:
-        path = hub.path if hub.path is not None else f"/api/{self._name}"
+        path = hub.path
+        if path is None:
+            return f"/api/{self._name}"
         steps = path.split("/")
         good = path.startswith("/") and all(step and step not in (".", "..") and _is_plain(step) for step in steps[1:])
         if not good:

@@ -6,16 +6,16 @@ it looks at each service a bounded number of times.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from services.catalog.faults import Findings, nearest
+from services.catalog.faults import Findings
 from services.catalog.model import Publish, Service
 from services.catalog.placeholders import WORDS, bare, forms
 from services.catalog.tree import Path, Table, Value, where
 
 _ANY = ("0.0.0.0", "::")
+_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class _Check:
         if name in self._all.disabled:
             self._tell(service, field, "a service that is enabled", name, "its profile is not")
         elif name not in self._all.tree:
-            self._tell(service, field, "the name of a service", name, nearest(name, self._all.tree))
+            self._tell(service, field, "the name of a service", name, self._findings.near(name, self._all.tree))
 
     def _placeholders(self, service: Service) -> None:
         local = service.local
@@ -90,12 +90,12 @@ class _Check:
                 known = ", ".join(ports) or "none"
                 self._tell(service, field, f"a port of this service ({known})", f"{{port:{form.name}}}")
             elif form.word == "url" and (form.name not in self._all.tree or form.name in self._all.disabled):
-                hint = nearest(form.name, self._all.tree)
+                hint = self._findings.near(form.name, self._all.tree)
                 self._tell(service, field, "the name of a service", f"{{url:{form.name}}}", hint)
         for word in bare(text):
-            if close := difflib.get_close_matches(word.partition(":")[0], WORDS, n=1, cutoff=0.7):
+            if hint := self._findings.near(word.partition(":")[0], WORDS):
                 wanted = f"one of {', '.join('{' + known + '}' for known in WORDS)}"
-                self._tell(service, field, wanted, f"{{{word}}}", f"did you mean {{{close[0]}}}?")
+                self._tell(service, field, wanted, f"{{{word}}}", hint)
 
     def _addresses(self) -> None:
         """Two services cannot listen at one address; an address of all interfaces includes every other one."""
@@ -160,7 +160,8 @@ class _Check:
     def _cycle(self, names: list[str]) -> None:
         service = self._all.good[names[0]]
         field: Path = ("x-hub", "uses") if names[1] in service.uses else ("depends_on", names[1])
-        self._tell(service, field, f"services that do not need each other in a circle: {' → '.join(names)}")
+        way = names if len(names) <= _SHOWN else [*names[: _SHOWN - 1], "…", names[-1]]
+        self._tell(service, field, f"services that do not need each other in a circle: {' → '.join(way)}")
 
     def _raw(self, service: Service) -> Table:
         value: Value = self._all.tree.get(service.name)

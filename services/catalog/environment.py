@@ -6,7 +6,7 @@ import os
 from pathlib import Path as FilePath
 
 from services.catalog.dotenv import DotenvFault, parse, parse_raw
-from services.catalog.faults import Findings, nearest
+from services.catalog.faults import Findings
 from services.catalog.keys import Shape, fits, flag
 from services.catalog.merge import as_row
 from services.catalog.project import Context
@@ -46,7 +46,7 @@ def _one(
 ) -> dict[str, str | None]:
     for key, _, mark in entry.places():
         if key not in _KEYS:
-            findings.at(mark, (*path, key), f"one of {', '.join(_KEYS)}", key, nearest(key, _KEYS))
+            findings.at(mark, (*path, key), f"one of {', '.join(_KEYS)}", key, findings.near(key, _KEYS))
     name, required, form = entry.get("path"), entry.get("required", True), entry.get("format", "")
     if not isinstance(name, str) or not name or not fits(Shape.FLAG, required) or form not in ("", "raw"):
         findings.at(place, path, "a mapping with path, required (true or false) and format (raw)", entry)

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.catalog.faults import Findings, nearest
+from services.catalog.faults import Findings
 from services.catalog.merge import Merger, as_row
 from services.catalog.tree import Mark, Override, Row, Table, Value
 
@@ -89,7 +89,9 @@ class Extends:
             found = next((t["services"] for t in trees if isinstance(t.get("services"), Table)), Table())
             services = found if isinstance(found, Table) else Table()
         if name not in services:
-            self._findings.at(mark, (*path, "extends"), "the name of a service", name, nearest(name, services))
+            self._findings.at(
+                mark, (*path, "extends"), "the name of a service", name, self._findings.near(name, services)
+            )
             return None
         base = self._service(name, services, target, above)
         if not isinstance(base, Table):

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from services.catalog.faults import Findings, nearest
+from services.catalog.faults import Findings
 from services.catalog.schema import LabelText, XHub
 from services.catalog.tree import NOWHERE, Mark, Moment, Override, Path, Reset, Row, Table, Value, where
 
@@ -119,14 +119,14 @@ def _tell(detail: ErrorDetails, table: Table, path: Path, told: set[Path], findi
         mark = table.mark
     if detail["type"] == "extra_forbidden":
         known = _keys_at(steps[:-1])
-        hint = nearest(str(steps[-1]), known)
+        hint = findings.near(str(steps[-1]), known)
         findings.at(mark, field, f"one of {', '.join(known)}", steps[-1], hint)
         return
     value = detail.get("input")
     if detail["type"] == "missing":
         findings.at(mark, field, "this key is needed")
         return
-    findings.at(mark, field, _wording(detail), Moment(str(value)) if isinstance(value, Moment) else value, _hint(value))
+    findings.at(mark, field, _wording(detail), value, "put it in quotes" if isinstance(value, Moment) else "")
 
 
 def _known_steps(loc: tuple[int | str, ...], value: Value, *, missing: bool) -> Iterator[str | int]:
@@ -180,9 +180,3 @@ def _wording(detail: ErrorDetails) -> str:
             return f"a text of the form {context['pattern']}"
         case other:
             return _WORDING.get(other, detail["msg"].removeprefix("Input should be ").removeprefix("Value error, "))
-
-
-def _hint(value: object) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return ""
-    return "dates need quotes" if isinstance(value, Moment) else ""

@@ -13,9 +13,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
-from services.catalog.tree import Mark, Path, Table, Value, kind, where
+from services.catalog.tree import Mark, Moment, Path, Value, kind, where
 
 _SHOWN = 60
+_LEAST_START = 3
+_MOST_HINTS = 50
 _MOST_LINES = 200
 _SECRET_FIELDS = ("environment", "args", "secrets")
 
@@ -43,7 +45,7 @@ class Fault:
         text = ": ".join([*parts, self.expected])
         if self.value is not None:
             text += f", not {self.value}"
-        return f"{text} ({self.hint})" if self.hint else text
+        return _printable(f"{text} ({self.hint})" if self.hint else text)
 
 
 class CatalogError(Exception):
@@ -75,6 +77,7 @@ class Findings:
         self.faults: list[Fault] = []
         self.notes: list[tuple[str, str]] = []
         """(what, service): told together for all services at the end."""
+        self._hints = _MOST_HINTS
 
     def at(self, mark: Mark, path: Path, expected: str, value: object = ..., hint: str = "") -> None:
         shown = None if value is ... else show(value, path)
@@ -86,19 +89,26 @@ class Findings:
         """A fault at `path` below `root`, whose place is looked up there; `under` is where `root` itself is."""
         self.at(where(root, path), (*under, *path), expected, value, hint)
 
+    def near(self, word: str, known: Iterable[str]) -> str:
+        """`nearest` for the first words of a reading: a file of wrong words must not cost a search for each."""
+        self._hints -= 1
+        return nearest(word, known) if self._hints >= 0 else ""
+
     def note(self, what: str, service: str = "") -> None:
         self.notes.append((what, service))
 
 
 def show(value: object, path: Path = ()) -> str:
     """A value as a report may show it: short, on one line, and never that of an environment variable."""
-    if any(step in _SECRET_FIELDS for step in path[:-1]) and not isinstance(value, Table | list | None):
+    if any(step in _SECRET_FIELDS for step in path) and not isinstance(value, dict | list | None):
         return f"{kind(value)} that is not shown here"
     if isinstance(value, dict | list):
         return kind(value) if value else f"{kind(value)} that is empty"
     if value is None:
         return "nothing"
-    text = ("true" if value else "false") if isinstance(value, bool) else _printable(str(value))
+    if isinstance(value, Moment):
+        return f"the date {value.text}"
+    text = ("true" if value else "false") if isinstance(value, bool) else _printable(str(value)[: _SHOWN * 2])
     text = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
     return f"'{text}'" if isinstance(value, str) else text
 
@@ -106,18 +116,21 @@ def show(value: object, path: Path = ()) -> str:
 def dotted(path: Sequence[str | int]) -> str:
     text = ""
     for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f"{'.' if text else ''}{_printable(step)[:_SHOWN]}"
+        text += f"[{step}]" if isinstance(step, int) else f"{'.' if text else ''}{_printable(step[:_SHOWN])}"
     return text
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint for a word that nobody knows: `did you mean …?`, empty where nothing is near."""
-    close = difflib.get_close_matches(word[:_SHOWN], list(known), n=1, cutoff=0.6)
+    words = list(known)
+    close = difflib.get_close_matches(word[:_SHOWN], words, n=1, cutoff=0.6)
+    if not close and len(word) >= _LEAST_START:
+        close = [other for other in words if other.startswith(word)][:1]
     return f"did you mean {close[0]!r}?" if close else ""
 
 
 def _printable(text: str) -> str:
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text[: _SHOWN * 2])
+    return text if text.isprintable() else "".join(s if s.isprintable() else repr(s)[1:-1] for s in text)
 
 
 def _short(file: str, base: str | None) -> str:

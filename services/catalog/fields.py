@@ -15,7 +15,7 @@ from pathlib import Path as FilePath
 from urllib.parse import urlsplit
 
 from services.catalog import units
-from services.catalog.faults import Findings, nearest
+from services.catalog.faults import Findings
 from services.catalog.keys import Shape, fits, flag
 from services.catalog.merge import as_names, as_pairs
 from services.catalog.model import Condition, Dependency, Resources, Volume
@@ -89,7 +89,7 @@ def _short_volume(item: Value, directory: FilePath) -> Volume:
 def _long_volume(table: Table, path: Path, directory: FilePath, findings: Findings) -> Volume | None:
     for key, _, mark in table.places():
         if key not in _VOLUME and not key.startswith("x-"):
-            findings.at(mark, (*path, key), f"one of {', '.join(_VOLUME)}", key, nearest(key, _VOLUME))
+            findings.at(mark, (*path, key), f"one of {', '.join(_VOLUME)}", key, findings.near(key, _VOLUME))
     what, source, target = table.get("type"), table.get("source", ""), table.get("target", "")
     if what not in _KINDS:
         raise ValueError(f"a volume with a type of {', '.join(_KINDS)}")
@@ -118,7 +118,9 @@ def dependencies(value: Value, path: Path, findings: Findings) -> tuple[Dependen
             continue
         for key, _, at in entry.places():
             if key not in _DEPENDENCY:
-                findings.at(at, (*path, name, key), f"one of {', '.join(_DEPENDENCY)}", key, nearest(key, _DEPENDENCY))
+                findings.at(
+                    at, (*path, name, key), f"one of {', '.join(_DEPENDENCY)}", key, findings.near(key, _DEPENDENCY)
+                )
         condition, required = entry.get("condition"), entry.get("required", True)
         if condition not in tuple(Condition):
             wanted = f"a condition of {', '.join(Condition)}"

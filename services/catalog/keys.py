@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from services.catalog.faults import Findings, nearest
+from services.catalog.faults import Findings
 from services.catalog.tree import Moment, Override, Path, Reset, Row, Table, Value
 
 TOP_LEVEL = frozenset({"version", "name", "include", "services", "models", "networks", "volumes", "secrets", "configs"})
@@ -107,7 +107,7 @@ def check(service: Table, path: Path, findings: Findings) -> Table:
             continue
         shape = SERVICE.get(key)
         if shape is None:
-            hint = nearest(key, [*SERVICE, "x-hub"]) or "keys of your own begin with x-"
+            hint = findings.near(key, [*SERVICE, "x-hub"]) or "keys of your own begin with x-"
             findings.at(mark, (*path, key), "a key of a compose service", key, hint)
         elif fits(shape, value) or (key == "deploy" and value is None):
             continue
@@ -134,7 +134,7 @@ def _check_nested(
             if not fits(known[key], value):
                 findings.at(mark, (*path, *inside, key), str(known[key]), value)
         elif not key.startswith("x-"):
-            findings.at(mark, (*path, *inside, key), f"one of {', '.join(known)}", key, nearest(key, known))
+            findings.at(mark, (*path, *inside, key), f"one of {', '.join(known)}", key, findings.near(key, known))
 
 
 def fits(shape: Shape, value: Value) -> bool:

@@ -16,6 +16,7 @@ from services.catalog.tree import Path, Row, Table, where
 
 MAIN = "main"
 LOOPBACK = "127.0.0.1"
+_SHOWN = 8
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?\Z")
 _LISTEN = re.compile(r"(?:(?P<host>[0-9.]+|\[[0-9a-fA-F:.]+\]):)?(?P<port>[0-9]{1,5})\Z")
 
@@ -44,7 +45,7 @@ class Listening:
         if hub.port is not None:
             return (Port(MAIN, hub.port),)
         if len(self.targets) > 1:
-            known = ", ".join(map(str, self.targets))
+            known = ", ".join(map(str, self.targets[:_SHOWN])) + (", …" if len(self.targets) > _SHOWN else "")
             wanted = f"x-hub.port, or x-hub.ports with main: several ports are exposed ({known})"
             self._tell(("ports",) if "ports" in self._raw else ("expose",), wanted)
         return tuple(Port(MAIN, number) for number in self.targets[:1])

@@ -28,6 +28,8 @@ __all__ = ["CatalogError", "CatalogReader", "Fault", "load"]
 
 _ALL_PROFILES = "*"
 _NAMED = 3
+MOST_SERVICES = 3000
+_MOST_FAULTS = 500
 
 
 def load(
@@ -100,7 +102,12 @@ class CatalogReader:
 
     def _built(self, services: Table, project: Project, findings: Findings) -> dict[str, Built]:
         kept: dict[str, _Kept] = {}
-        for name, raw, mark in services.places():
+        if len(services) > MOST_SERVICES:
+            findings.at(services.mark, ("services",), f"at most {MOST_SERVICES} services", len(services))
+        for name, raw, mark in list(services.places())[:MOST_SERVICES]:
+            if len(findings.faults) > _MOST_FAULTS:
+                findings.at(mark, ("services", name), "fewer faults before: from here on nothing was looked at")
+                break
             context = project.contexts[name]
             one = self._kept.get(name)
             if one is None or not self._stands(one, raw, context):
@@ -128,7 +135,11 @@ class CatalogReader:
 
 def _is_on(value: Value, enabled: set[str]) -> bool:
     profiles = value.get("profiles") if isinstance(value, Table) else None
-    return not isinstance(profiles, Row) or not profiles or any(word in enabled for word in profiles)
+    return (
+        not isinstance(profiles, Row)
+        or not profiles
+        or any(isinstance(word, str) and word in enabled for word in profiles)
+    )
 
 
 def _on_profile(services: Table) -> frozenset[str]:

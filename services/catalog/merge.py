@@ -111,7 +111,8 @@ def _settled_row(row: Row, path: Path) -> Row:
     for index, item, mark in row.places():
         if not isinstance(item, Reset):
             new.add(settled(item, (*path, index)), mark)
-    return unique(new, path)
+    same = len(new) == len(row) and all(one is other for one, other in zip(new, row, strict=True))
+    return unique(row if same else new, path)
 
 
 def unique(row: Row, path: Path) -> Row:

@@ -10,10 +10,12 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from services.catalog.faults import Findings, nearest
+from services.catalog.faults import Findings
 from services.catalog.tree import Path, Row, Table, Value
 
 HIGHEST = 65535
+MOST = 1000
+"""Ports of one service; more is a range that nobody meant."""
 _SHORT = re.compile(
     r"(?:(?P<host>\[[^\]]*\]|[^:\[\]]*):)?(?:(?P<published>[^:/]*):)?(?P<target>[^:/]+)(?:/(?P<proto>\w+))?\Z"
 )
@@ -52,7 +54,10 @@ def parse_ports(row: Row, path: Path, findings: Findings) -> tuple[Mapped, ...]:
             )
         except ValueError as error:
             findings.at(mark, (*path, index), str(error), item)
-    return tuple(found)
+        if len(found) > MOST:
+            findings.at(mark, path, f"at most {MOST} ports")
+            break
+    return tuple(found[:MOST])
 
 
 def parse_expose(row: Row, path: Path, findings: Findings) -> tuple[int, ...]:
@@ -102,7 +107,7 @@ def _pairs(host: str, published: str, target: tuple[int, int], protocol: str, in
 def _long(table: Table, index: int, path: Path, findings: Findings) -> list[Mapped]:
     for key, _, mark in table.places():
         if key not in _LONG and not key.startswith("x-"):
-            findings.at(mark, (*path, key), f"one of {', '.join(_LONG)}", key, nearest(key, _LONG))
+            findings.at(mark, (*path, key), f"one of {', '.join(_LONG)}", key, findings.near(key, _LONG))
     target, published, host = table.get("target"), table.get("published", ""), table.get("host_ip", "")
     protocol = table.get("protocol", "tcp")
     if target is None:
@@ -125,6 +130,8 @@ def _range(text: str, lowest: int = 1) -> tuple[int, int]:
     first, last = int(match[1]), int(match[2] or match[1])
     if not lowest <= first <= last <= HIGHEST:
         raise ValueError(f"ports from {lowest} to {HIGHEST}, the lower one first")
+    if last - first >= MOST:
+        raise ValueError(f"a range of at most {MOST} ports")
     return first, last
 
 

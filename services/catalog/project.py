@@ -14,7 +14,7 @@ from pathlib import Path
 
 from services.catalog.dotenv import DotenvFault, parse
 from services.catalog.extends import Extends
-from services.catalog.faults import Fault, Findings, nearest
+from services.catalog.faults import Fault, Findings
 from services.catalog.interpolate import Interpolation, InterpolationFault, substitute
 from services.catalog.keys import TOP_LEVEL
 from services.catalog.merge import Merger, as_row, settled
@@ -96,7 +96,7 @@ class ProjectReader:
 
     # -- files -----------------------------------------------------------------------------------------------------
 
-    def _group(self, files: Sequence[Path], context: Context, above: tuple[Path, ...]) -> _Group:
+    def _group(self, files: Sequence[Path], context: Context, above: tuple[Path, ...], asked: Mark = NOWHERE) -> _Group:
         group = _Group(Table(), {})
         merger = Merger(self._findings)
         for file in files:
@@ -104,7 +104,7 @@ class ProjectReader:
                 chain = " → ".join(path.name for path in (*above[above.index(file) :], file))
                 self._findings.faults.append(Fault(str(file), 0, 0, "include", f"files include each other: {chain}"))
                 continue
-            for tree in self._documents(file, context):
+            for tree in self._documents(file, context, asked):
                 tree = Extends(self, context, self._findings).resolved(tree, file)
                 imported = self._included(tree, context, (*above, file))
                 tree = self._imported(tree, imported)
@@ -116,12 +116,12 @@ class ProjectReader:
         group.tree = settled_tree if isinstance(settled_tree, Table) else Table()
         return group
 
-    def _documents(self, file: Path, context: Context) -> Iterator[Table]:
+    def _documents(self, file: Path, context: Context, asked: Mark) -> Iterator[Table]:
         """The interpolated documents of a file that are mappings, their top-level keys checked."""
-        for tree in self.interpolated(file, context, NOWHERE):
+        for tree in self.interpolated(file, context, asked):
             for key, _, mark in tree.places():
                 if key not in TOP_LEVEL and not key.startswith("x-"):
-                    hint = nearest(key, TOP_LEVEL) or "keys of your own begin with x-"
+                    hint = self._findings.near(key, TOP_LEVEL) or "keys of your own begin with x-"
                     self._findings.at(mark, (key,), "a key of a compose file", key, hint)
             services = tree.get("services", ...)
             if services is not ... and not isinstance(services, Table):
@@ -201,7 +201,9 @@ class ProjectReader:
             return None
         for name, _, at in table.places():
             if name not in _INCLUDE:
-                self._findings.at(at, (*path, name), f"one of {', '.join(_INCLUDE)}", name, nearest(name, _INCLUDE))
+                self._findings.at(
+                    at, (*path, name), f"one of {', '.join(_INCLUDE)}", name, self._findings.near(name, _INCLUDE)
+                )
         names = [name for name in as_row(table.get("path")) if isinstance(name, str) and name]
         if not names or any(_REMOTE.match(name) for name in names):
             wanted = "the path of a file on this machine"
@@ -214,7 +216,7 @@ class ProjectReader:
         variables = self._with_dotenv(directory, given or [directory / ".env"], context.variables, required=bool(given))
         key = (tuple(files), directory, tuple(sorted(variables.items())), above if set(files) & set(above) else ())
         if key not in self._groups:
-            self._groups[key] = self._group(files, Context(directory, variables, context.outer), above)
+            self._groups[key] = self._group(files, Context(directory, variables, context.outer), above, mark)
         return self._groups[key]
 
     def _imported(self, tree: Table, group: _Group) -> Table:

@@ -21,9 +21,7 @@ from services.catalog.model import Wake as WakeDefaults
 
 SCHEMA_FILE = "compose.schema.json"
 _SCALING, _WAKE, _BUSY = ScalingDefaults(), WakeDefaults(), BusyDefaults()
-_DURATION_PATTERN = (
-    r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h|d|w)(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h|d|w))*$"
-)
+_DURATION_PATTERN = r"^(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h|d|w))+$"
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 
 
@@ -230,14 +228,11 @@ class XHub(Part):
 def json_schema() -> dict[str, Any]:
     """The schema of a compose file that leaves compose's own keys open and describes every `x-hub`."""
     inner = XHub.model_json_schema(ref_template="#/definitions/{model}")
-    definitions = inner.pop("$defs")
-    inner["title"] = "x-hub"
-    for definition in (*definitions.values(), inner):
+    definitions = {"x-hub": inner, **inner.pop("$defs")}
+    for definition in definitions.values():
         definition.pop("title", None)
         for prop in definition.get("properties", {}).values():
-            prop.pop("title", None)
-            if "description" in prop:
-                prop["description"] = " ".join(prop["description"].split())
+            _tidy(prop)
     service = {"type": "object", "properties": {"x-hub": {"$ref": "#/definitions/x-hub"}}}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -245,8 +240,27 @@ def json_schema() -> dict[str, Any]:
         "description": "Compose's own keys are left open; x-hub says what compose cannot say.",
         "type": "object",
         "properties": {"services": {"type": "object", "additionalProperties": service}},
-        "definitions": {"x-hub": inner, **definitions},
+        "definitions": definitions,
     }
+
+
+def _tidy(prop: dict[str, Any]) -> None:
+    """As an editor shows it: no null where leaving the key out means the same, durations as they are written."""
+    prop.pop("title", None)
+    options = [option for option in prop.get("anyOf", []) if option != {"type": "null"}]
+    if len(options) == 1:
+        del prop["anyOf"]
+        prop.update(options[0])
+    default = prop.get("default")
+    if default is None or default == "" or isinstance(default, dict | list | tuple):
+        prop.pop("default", None)
+    elif isinstance(default, float) and "pattern" in prop:
+        prop["default"] = units.duration_text(default)
+    if "$ref" in prop:
+        # Beside a bare $ref, draft 7 ignores every other key.
+        prop["allOf"] = [{"$ref": prop.pop("$ref")}]
+    if "description" in prop:
+        prop["description"] = " ".join(prop["description"].split())
 
 
 def rendered() -> str:
