@@ -8,9 +8,10 @@ kin; unquoted and double-quoted values may name variables. Values may span lines
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Mapping
 
-from services.catalog.interpolate import InterpolationFault, substitute
+from services.catalog.interpolate import LONGEST, InterpolationFault, substitute
 
 _KEY = re.compile(r"(?:export[ \t]+)?([A-Za-z0-9_.\-\[\]]+)[ \t]*(=|:|(?=\r?\n|\Z|#))")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
@@ -30,6 +31,9 @@ def parse(text: str, outer: Mapping[str, str]) -> dict[str, str | None]:
     Variables in values are looked up in `outer` first, then among those read so far. Raises DotenvFault.
     """
     found: dict[str, str | None] = {}
+    so_far: dict[str, str] = {}
+    length = 0
+    known = ChainMap(dict(outer), so_far)
     text = text.replace("\r\n", "\n")
     at = 0
     while (at := _next(text, at)) < len(text):
@@ -40,9 +44,12 @@ def parse(text: str, outer: Mapping[str, str]) -> dict[str, str | None]:
             found[match.group(1)] = None
             at = _line_end(text, match.end())
             continue
-        known = {**{k: v for k, v in found.items() if v is not None}, **outer}
         try:
-            found[match.group(1)], at = _value(text, match.end(), known)
+            value, at = _value(text, match.end(), known)
+            found[match.group(1)] = so_far[match.group(1)] = value
+            length += len(value)
+            if length > LONGEST:
+                raise InterpolationFault(f"values that come to at most {LONGEST} signs together")
         except InterpolationFault as fault:
             raise DotenvFault(_line(text, at), str(fault)) from None
     return found

@@ -17,6 +17,8 @@ from services.catalog.tree import Mark, Override, Row, Table, Value
 if TYPE_CHECKING:
     from services.catalog.project import Context, ProjectReader
 
+_DEEPEST = 20
+
 
 class Extends:
     def __init__(self, reader: ProjectReader, context: Context, findings: Findings) -> None:
@@ -49,6 +51,9 @@ class Extends:
         if (file, name) in above:
             chain = " → ".join(step for _, step in (*above, (file, name)))
             self._findings.at(mark, (*path, "extends"), f"services extend each other: {chain}")
+            return own
+        if len(above) >= _DEEPEST:
+            self._findings.at(mark, (*path, "extends"), f"services extend each other at most {_DEEPEST} deep")
             return own
         asked = self._asked(service["extends"], mark, path)
         if asked is None:

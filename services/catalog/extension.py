@@ -150,15 +150,15 @@ def _keys_at(steps: Path) -> list[str]:
     model: type[BaseModel] = XHub
     for step in steps:
         if isinstance(step, str) and step in model.model_fields:
-            model = _model_of(model.model_fields[step].annotation) or model
+            model = model_of(model.model_fields[step].annotation) or model
     return list(model.model_fields)
 
 
-def _model_of(annotation: Any) -> type[BaseModel] | None:
+def model_of(annotation: Any) -> type[BaseModel] | None:
     """The model inside `Model | None`, `dict[str, Model]` and their like."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for part in getattr(annotation, "__args__", ()) if (found := _model_of(part))), None)
+    return next((found for part in getattr(annotation, "__args__", ()) if (found := model_of(part))), None)
 
 
 def _wording(detail: ErrorDetails) -> str:

@@ -18,6 +18,8 @@ from services.catalog.tree import Mark, Moment, Path, Value, kind, where
 _SHOWN = 60
 _LEAST_START = 3
 _MOST_HINTS = 50
+_MOST_FAULTS = 400
+"""Of one reading step: a report shows no more, and a file of nothing but faults must not take long."""
 _MOST_LINES = 200
 _SECRET_FIELDS = ("environment", "args", "secrets")
 
@@ -80,6 +82,8 @@ class Findings:
         self._hints = _MOST_HINTS
 
     def at(self, mark: Mark, path: Path, expected: str, value: object = ..., hint: str = "") -> None:
+        if len(self.faults) >= _MOST_FAULTS:
+            return
         shown = None if value is ... else show(value, path)
         self.faults.append(Fault(mark.file, mark.line, mark.column, dotted(path), expected, shown, hint))
 

@@ -15,6 +15,8 @@ from services.catalog.tree import Override, Path, Row, Table, Value
 _NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
 _OPERATORS = (":-", "-", ":?", "?", ":+", "+")
 _DEEPEST = 20
+LONGEST = 2**20
+_LONGEST_TREE = 2**24
 
 Missing = Callable[[str], None]
 """Told the name of each variable that is not set and has no default."""
@@ -34,11 +36,14 @@ def substitute(text: str, variables: Mapping[str, str], missing: Missing | None 
     if depth > _DEEPEST:
         raise InterpolationFault(f"defaults nested at most {_DEEPEST} deep")
     out: list[str] = []
-    at = 0
+    at = length = 0
     while (dollar := text.find("$", at)) >= 0:
         out.append(text[at:dollar])
         value, at = _variable(text, dollar, variables, missing, depth)
         out.append(value)
+        length += len(value)
+        if length > LONGEST:
+            raise InterpolationFault(f"variables that come to at most {LONGEST} signs")
     out.append(text[at:])
     return "".join(out)
 
@@ -114,6 +119,7 @@ class Interpolation:
     def __init__(self, variables: Mapping[str, str], findings: Findings) -> None:
         self._variables = variables
         self._findings = findings
+        self._length = 0
 
     def tree(self, value: Value, path: Path = ()) -> Value:
         if isinstance(value, str):
@@ -132,7 +138,11 @@ class Interpolation:
         def missing(name: str) -> None:
             self._findings.note(f"variable {name} is not set and read as empty", service)
 
-        return substitute(text, self._variables, missing)
+        filled = substitute(text, self._variables, missing)
+        self._length += len(filled)
+        if self._length > _LONGEST_TREE:
+            raise InterpolationFault(f"a file whose variables come to at most {_LONGEST_TREE} signs")
+        return filled
 
     def _table(self, table: Table, path: Path) -> Table:
         changed: Table | None = None

@@ -106,7 +106,8 @@ class CatalogReader:
             findings.at(services.mark, ("services",), f"at most {MOST_SERVICES} services", len(services))
         for name, raw, mark in list(services.places())[:MOST_SERVICES]:
             if len(findings.faults) > _MOST_FAULTS:
-                findings.at(mark, ("services", name), "fewer faults before: from here on nothing was looked at")
+                wanted = "fewer faults before: from here on nothing was looked at"
+                findings.faults.append(Fault(mark.file, mark.line, mark.column, f"services.{name}", wanted))
                 break
             context = project.contexts[name]
             one = self._kept.get(name)

@@ -12,6 +12,7 @@ import gc
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -22,8 +23,9 @@ from services.catalog.tree import Mark, Override, Reset, Row, Scalar, Table, Val
 
 LARGEST_FILE = 2 * 2**20
 DEEPEST = 100
-MOST_VALUES = 150_000
+MOST_VALUES = 120_000
 _MOST_DOCUMENTS = 100
+_MOST_FAULTS = 400
 _EXPANSION = 20
 _EXPANSION_FLOOR = 20_000
 _PLAIN = "plain"
@@ -143,38 +145,53 @@ def _compose(text: str) -> tuple[list[Node], int]:
 
 
 def _refuse_bombs(nodes: list[Node], written: int, file: str) -> None:
-    sizes: dict[int, int] = {}
+    extents: dict[int, _Extent] = {}
+    allowed = max(_EXPANSION_FLOOR, _EXPANSION * written)
     for node in nodes:
-        total = _size(node, sizes, set(), file)
-        allowed = max(_EXPANSION_FLOOR, _EXPANSION * written)
-        if total > allowed:
+        extent = _extent(node, extents, set(), file)
+        line = node.start_mark.line + 1
+        if extent.values > allowed:
             wanted = f"aliases may expand a file to {_EXPANSION} times its values"
-            raise YamlFault(Fault(file, node.start_mark.line + 1, 0, "", wanted, f"{total} values"))
+            raise YamlFault(Fault(file, line, 0, "", wanted, f"{extent.values} values"))
+        if extent.height > DEEPEST:
+            wanted = f"values are nested more than {DEEPEST} deep when aliases are followed"
+            raise YamlFault(Fault(file, line, 0, "", wanted))
 
 
-def _size(node: Node, sizes: dict[int, int], above: set[int], file: str) -> int:
-    """How many values a node stands for with every alias written out; each node is counted once."""
+class _Extent(NamedTuple):
+    """What a node stands for with every alias written out."""
+
+    values: int
+    height: int
+
+
+_SINGLE = _Extent(1, 1)
+
+
+def _extent(node: Node, known: dict[int, _Extent], above: set[int], file: str) -> _Extent:
+    """Each node is looked at once, whatever refers to it."""
     key = id(node)
-    if (known := sizes.get(key)) is not None:
-        return known
+    if (found := known.get(key)) is not None:
+        return found
     if key in above:
         mark = node.start_mark
         raise YamlFault(Fault(file, mark.line + 1, mark.column + 1, "", "an anchor cannot contain itself"))
-    total = 1
-    if not isinstance(node, ScalarNode):
-        above.add(key)
-        for child in _children(node):
-            total += 1 if isinstance(child, ScalarNode) else _size(child, sizes, above, file)
-        above.discard(key)
-    sizes[key] = total
-    return total
+    above.add(key)
+    values, height = 1, 0
+    for child in _children(node):
+        inner = _SINGLE if isinstance(child, ScalarNode) else _extent(child, known, above, file)
+        values += inner.values
+        height = max(height, inner.height)
+    above.discard(key)
+    known[key] = _Extent(values, height + 1)
+    return known[key]
 
 
 def _children(node: Node) -> Iterator[Node]:
     if isinstance(node, MappingNode):
         for _, value in node.value:
             yield value
-    else:
+    elif not isinstance(node, ScalarNode):
         yield from node.value
 
 
@@ -282,6 +299,8 @@ class _Builder:
         return Mark(self._file, start.line + 1, start.column + 1)
 
     def _fault(self, node: Node, expected: str, value: object = None) -> None:
+        if len(self.faults) >= _MOST_FAULTS:
+            return
         mark = self._mark(node)
         shown = None if value is None else show(value)
         self.faults.append(Fault(mark.file, mark.line, mark.column, "", expected, shown))
