@@ -16,8 +16,8 @@ from services.scaler.core.events import Adopted, Exited
 from services.scaler.drivers.base import StartError
 from services.scaler.drivers.process.driver import owner
 from services.scaler.drivers.process.platform import detect
-from tests.contract.drivers.conftest import Bench
-from tests.support.process_tree import process
+from tests.contract.drivers.conftest import Bench, until
+from tests.support.process_tree import alive, everything, process
 
 pytestmark = pytest.mark.process
 ROOT = Path(__file__).parents[3]
@@ -119,9 +119,12 @@ async def test_a_replica_that_died_meanwhile_takes_its_children_and_its_record_w
 ) -> None:
     await leave("ready", "family")
     record = json.loads((bench.layout.replicas / "svc-1.json").read_text())
+    session = {pid for pid, item in everything().items() if item.session == record["pid"]}
     os.kill(record["pid"], signal.SIGKILL)
+    await until(lambda: not alive(record["pid"]))
     await bench.driver()
     assert bench.processes() == set()
+    assert not any(alive(pid) for pid in session)
     assert bench.records() == []
     groups = detect(owner(bench.layout.data), bench.containment).groups
     assert groups is None or not (groups / "svc-1").exists()

@@ -63,7 +63,9 @@ async def _one(
     current: str,
 ) -> Replica | None:
     root = _root(record, marked.get(platform.mark(record.replica), ()), current)
-    tree = platform.found(record.replica, root, record.cgroup)
+    # Of a root that has gone the session may be left: children that carry no mark are found by that alone.
+    known = root or (record.root if record.boot == current else None)
+    tree = platform.found(record.replica, known, record.cgroup)
     if root is None or record.phase is Phase.STOPPING:
         await ending.end(tree, root, signal.SIGTERM, _GRACE if root else 0.0)
         records.remove(record.replica)
@@ -92,6 +94,7 @@ def _settled(tree: Containment, root: Identity, phase: Phase) -> Phase:
     tree.thaw()
     try:
         tree.enclose(root)
+        tree.gather()
     except OSError as error:
         log.warning("pid %d could not be put into its control group: %s", root.pid, error)
     return Phase.READY if phase is Phase.PAUSED else phase

@@ -28,7 +28,10 @@ class Containment(Protocol):
         """Where it stands in the file system, for the record."""
 
     def enclose(self, root: Identity) -> None:
-        """Take in the tree of this root, whatever it has forked since. Raises OSError."""
+        """Take in this root and what it will fork from now on; may wait 20 ms for the kernel. Raises OSError."""
+
+    def gather(self) -> None:
+        """Take in what the root forked before it was enclosed. Raises OSError."""
 
     def members(self) -> Sequence[Process]:
         """Living processes, parents before children."""
@@ -64,6 +67,9 @@ class WalkTree:
 
     def enclose(self, root: Identity) -> None:
         self._root = root
+
+    def gather(self) -> None:
+        pass
 
     def members(self) -> Sequence[Process]:
         return ProcessTable(self._marks).tree(self._root, self._mark)
@@ -125,7 +131,16 @@ class CgroupTree:
         self.cgroup.mkdir(parents=True, exist_ok=True)
         if lives(root):
             self._move(root.pid)
-        self._gather()
+
+    def gather(self) -> None:
+        def complete() -> bool:
+            inside = set(self._pids())
+            outside = [process for process in self._walk.members() if process.pid not in inside]
+            for process in outside:
+                self._move(process.pid)
+            return not outside
+
+        _until(complete, 1.0)
 
     def members(self) -> Sequence[Process]:
         found = [process for pid in self._pids() if (process := read(pid)) and process.alive]
@@ -133,7 +148,7 @@ class CgroupTree:
 
     def freeze(self, within: float) -> None:
         # What the root forked before it was moved here, or what was moved out since, comes (back) in first.
-        self._gather()
+        self.gather()
         (self.cgroup / "cgroup.freeze").write_text("1")
         if not _until(self.frozen, within):
             raise TimeoutError(f"{self.cgroup} did not freeze")
@@ -167,16 +182,6 @@ class CgroupTree:
                 folder.rmdir()
             except OSError:
                 continue
-
-    def _gather(self) -> None:
-        def complete() -> bool:
-            inside = set(self._pids())
-            outside = [process for process in self._walk.members() if process.pid not in inside]
-            for process in outside:
-                self._move(process.pid)
-            return not outside
-
-        _until(complete, 1.0)
 
     def _move(self, pid: int) -> None:
         try:

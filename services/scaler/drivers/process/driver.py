@@ -330,6 +330,12 @@ class ProcessDriver:
             self._post(Meddled(live.id, "paused" if reading.frozen else "running"))
 
     async def _count_from_here(self, live: Replica) -> None:
+        """It has just become ready, or was thawed: what is left to do has waited until it served."""
+        await self._enclosed(live)
+        try:
+            await asyncio.to_thread(live.tree.gather)
+        except OSError as error:
+            log.warning("some of %s is outside its control group: %s", live.id, error)
         self._meter.restart(live.id, await asyncio.to_thread(self._meter.cpu_seconds, live))
 
     # -- the rest ------------------------------------------------------------------------------------------------------

@@ -208,6 +208,3 @@ def proportional(pid: int) -> int | None:
     except OSError:
         pass
     return None
-
-
-# -- listening sockets -------------------------------------------------------------------------------------------------
