@@ -7,26 +7,24 @@ is what lets an unchanged one be taken over from the reading before.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import signal
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from types import MappingProxyType
 
 from services.catalog import fields, keys, units
+from services.catalog.digest import digest
 from services.catalog.environment import env_files
 from services.catalog.extension import extension
 from services.catalog.faults import Findings
 from services.catalog.listening import Listening, is_tcp
+from services.catalog.local import LocalReader
 from services.catalog.model import (
     RESERVED_NAMES,
     Busy,
     Local,
-    Package,
     Port,
-    Resources,
     Scaling,
     Service,
     Source,
@@ -34,7 +32,6 @@ from services.catalog.model import (
     Volume,
     Wake,
 )
-from services.catalog.package import lock_path, parse
 from services.catalog.project import Context
 from services.catalog.schema import NAME, LocalEntry, XHub
 from services.catalog.store import Recorder, Store
@@ -94,6 +91,7 @@ class _Build:
         self._path: Path = ("services", name)
 
     def service(self) -> Service | None:
+        """All of it, so that all its faults are told; None where the extension cannot be used."""
         raw, path, findings = self._raw, self._path, self._findings
         labels = fields.pairs(raw.get("labels"), (*path, "labels"), findings)
         hub = extension(raw, labels, path, findings)
@@ -110,7 +108,6 @@ class _Build:
         tier, lazy = self._tier(hub)
         ports = listening.ports()
         self._check_ports(hub, ports, lazy, bool(listening.targets))
-        local = self._local(hub.local, environment)
         service = Service(
             name=self._name,
             tier=tier,
@@ -128,7 +125,7 @@ class _Build:
             uses=self._uses(hub),
             models=hub.models,
             stateless=hub.stateless,
-            local=local,
+            local=self._local(hub.local) if hub.local else None,
             environment=environment,
             volumes=volumes,
             resources=limits,
@@ -268,89 +265,21 @@ class _Build:
             self._tell(("x-hub", "uses"), "other services than itself", self._name)
         return tuple(dict.fromkeys(hub.uses))
 
-    def _local(self, entry: LocalEntry | None, environment: Mapping[str, str]) -> Local | None:
-        if entry is None:
-            return None
-        path: Path = ("x-hub", "local")
-        command: tuple[str, ...] = ()
-        try:
-            command = fields.words(entry.command) if isinstance(entry.command, str) else entry.command
-            if not command or not command[0]:
-                raise ValueError("a command line, or a list of words")
-        except ValueError as error:
-            self._tell((*path, "command"), str(error), entry.command if isinstance(entry.command, str) else "")
-        said = where_table(self._raw, path).get("environment")
-        own = fields.pairs(said, (*self._path, *path, "environment"), self._findings)
-        return Local(
-            command=command,
-            package=self._package(entry),
-            environment=MappingProxyType(fields.environment(own, {}, self._context.outer)),
-            expose=entry.expose,
-            requires=entry.requires,
-        )
-
-    def _package(self, entry: LocalEntry) -> Package | None:
-        if entry.package is None:
-            if entry.lock is not None:
-                self._tell(("x-hub", "local", "lock"), "a package beside it", entry.lock)
-            return None
-        try:
-            package = parse(entry.package)
-        except ValueError as error:
-            self._tell(("x-hub", "local", "package"), str(error), entry.package)
-            return None
-        inside: Path = ("x-hub", "local", "package" if entry.lock is None else "lock")
-        lock = lock_path(package, self._name, entry.lock, where(self._raw, inside).file or self._mark.file)
-        if self._store.exists(lock):
-            return replace(package, lock=str(lock))
-        if entry.lock is not None:
-            self._tell(("x-hub", "local", "lock"), "a file that is there", entry.lock)
-        return package
-
-    # -- digest ------------------------------------------------------------------------------------------------------
+    def _local(self, entry: LocalEntry) -> Local:
+        reader = LocalReader(self._name, self._raw, self._mark, self._store, self._findings)
+        return reader.read(entry, self._context.outer)
 
     def _digest(self, service: Service) -> str:
-        """Over everything a running replica was started with; how it rests and wakes is not of it."""
         lock = service.local.package.lock if service.local and service.local.package else None
         try:
-            lock_digest = self._store.digest(FilePath(lock)) if lock else ""
+            return digest(service, self._raw, self._store.digest(FilePath(lock)) if lock else "")
         except OSError as error:
             self._tell(("x-hub", "local", "package"), f"a lock that can be read: {error}", lock)
-            lock_digest = ""
-        local = service.local
-        started_with = {
-            "image": service.image,
-            "command": _text(self._raw.get("command")),
-            "entrypoint": _text(self._raw.get("entrypoint")),
-            "ports": [(port.name, port.number, port.protocol) for port in service.ports],
-            "environment": sorted(service.environment.items()),
-            "volumes": [asdict(volume) for volume in service.volumes],
-            "resources": _limits(service.resources),
-            "local": local
-            and {
-                "command": local.command,
-                "package": local.package and (local.package.registry, local.package.requirement, lock_digest),
-                "environment": sorted(local.environment.items()),
-                "expose": local.expose,
-            },
-        }
-        return hashlib.sha256(json.dumps(started_with, sort_keys=True).encode()).hexdigest()[:16]
+            return ""
 
     def _tell(self, inside: Path, wanted: str, value: object = ..., hint: str = "") -> None:
         place = where(self._raw, inside) if inside and inside[0] in self._raw else self._mark
         self._findings.at(place if place.file else self._mark, (*self._path, *inside), wanted, value, hint)
-
-
-def where_table(table: Table, path: Path) -> Table:
-    """The table at a path; an empty one where there is none."""
-    value: Value = table
-    for step in path:
-        value = value.get(step) if isinstance(value, Table) and isinstance(step, str) else None
-    return value if isinstance(value, Table) else Table()
-
-
-def _limits(resources: Resources) -> list[float | int | None]:
-    return [resources.memory_limit, resources.cpus]
 
 
 def _signal_name(number: int) -> str:
@@ -362,7 +291,3 @@ def _signal_name(number: int) -> str:
 
 def _is_plain(step: str) -> bool:
     return all(sign.isascii() and (sign.isalnum() or sign in "-._~") for sign in step)
-
-
-def _text(value: Value) -> str:
-    return json.dumps(value, default=str)

@@ -179,8 +179,8 @@ def test_labels_say_what_the_extension_says_and_the_extension_wins(tmp_path: Pat
     service = one(
         tmp_path,
         "labels: {aihub.port: 80, aihub.scaling.idle_timeout: 5s, aihub.scaling.rest: stopped, aihub.web: 'true', "
-        "aihub.models: 'm1, m2', aihub.ports.grpc.port: 81, aihub.local.command: 'run {port}', other: 1}, "
-        "x-hub: {scaling: {idle_timeout: 7s}}",
+        "aihub.models: 'm1, m2', aihub.ports.grpc.port: 81, aihub.local.command: 'run {port}', "
+        "aihub.local.environment.A: 1, aihub.description: d, other: 1}, x-hub: {scaling: {idle_timeout: 7s}, local: {environment: {B: 2}}}",
     )
     assert service.scaling.idle_timeout == 7.0
     assert service.scaling.rest is Rest.STOPPED
@@ -189,6 +189,8 @@ def test_labels_say_what_the_extension_says_and_the_extension_wins(tmp_path: Pat
     assert service.ports == (Port("main", 80), Port("grpc", 81))
     assert service.local is not None
     assert service.local.command == ("run", "{port}")
+    assert service.local.environment == {"A": "1", "B": "2"}
+    assert type(service.description) is str
     assert service.labels["aihub.port"] == "80"
 
 

@@ -1,0 +1,37 @@
+"""The mark of what a replica was started with: another digest means that a running replica is out of date.
+
+How a service rests and wakes is not of it, so that such a change takes effect without a restart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+
+from services.catalog.model import Service
+from services.catalog.tree import Table, Value
+
+_LENGTH = 16
+
+
+def digest(service: Service, raw: Table, lock: str) -> str:
+    """`raw`: its text, for what only containers use of it. `lock`: the hash of its lock file, empty without one."""
+    local = service.local
+    package = local.package if local else None
+    started_with = {
+        "image": service.image,
+        "command": _text(raw.get("command")),
+        "entrypoint": _text(raw.get("entrypoint")),
+        "ports": [(port.name, port.number, port.protocol) for port in service.ports],
+        "environment": sorted(service.environment.items()),
+        "volumes": [asdict(volume) for volume in service.volumes],
+        "resources": [service.resources.memory_limit, service.resources.cpus],
+        "local": local and [local.command, sorted(local.environment.items()), local.expose],
+        "package": package and [package.registry, package.requirement, lock],
+    }
+    return hashlib.sha256(json.dumps(started_with, sort_keys=True).encode()).hexdigest()[:_LENGTH]
+
+
+def _text(value: Value) -> str:
+    return json.dumps(value, default=str)
