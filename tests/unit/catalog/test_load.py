@@ -180,7 +180,8 @@ def test_labels_say_what_the_extension_says_and_the_extension_wins(tmp_path: Pat
         tmp_path,
         "labels: {aihub.port: 80, aihub.scaling.idle_timeout: 5s, aihub.scaling.rest: stopped, aihub.web: 'true', "
         "aihub.models: 'm1, m2', aihub.ports.grpc.port: 81, aihub.local.command: 'run {port}', "
-        "aihub.local.environment.A: 1, aihub.description: d, other: 1}, x-hub: {scaling: {idle_timeout: 7s}, local: {environment: {B: 2}}}",
+        "aihub.local.environment.A: 1, aihub.description: d, other: 1}, "
+        "x-hub: {scaling: {idle_timeout: 7s}, local: {environment: {B: 2}}}",
     )
     assert service.scaling.idle_timeout == 7.0
     assert service.scaling.rest is Rest.STOPPED
