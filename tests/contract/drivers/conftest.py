@@ -35,7 +35,8 @@ def containments() -> list[Wish]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "containment" in metafunc.fixturenames:
-        metafunc.parametrize("containment", containments(), ids=str)
+        chosen = getattr(metafunc.module, "CONTAINMENTS", None) or containments()
+        metafunc.parametrize("containment", chosen, ids=str)
 
 
 def command(mode: str, *more: str) -> Local:

@@ -95,6 +95,11 @@ class ProcessDriver:
         busy = self._installer.busy
         return disk.prune(self._layout, names, {*running, *busy}, cache=cache and not busy)
 
+    def installed(self, service: Service) -> bool:
+        """Whether a wake would find all of it here."""
+        package = service.local.package if service.local else None
+        return package is None or self._installer.installed(service.name, package)
+
     async def adopt(self) -> Sequence[Adopted]:
         for live in await adoption.take_up(self._platform, self._records, self._layout):
             self._replicas[live.id] = live
