@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from services.catalog import fields
 from services.catalog.faults import Findings
-from services.catalog.model import Local, Package
+from services.catalog.model import Local, Package, Typical
 from services.catalog.package import lock_path, parse
 from services.catalog.schema import LocalEntry
 from services.catalog.store import Recorder
@@ -40,6 +40,7 @@ class LocalReader:
             environment=MappingProxyType(fields.environment(own, {}, variables)),
             expose=entry.expose,
             requires=entry.requires,
+            typical=Typical(**entry.typical.model_dump()),
         )
 
     def _command(self, entry: LocalEntry) -> tuple[str, ...]:

@@ -119,6 +119,20 @@ class Package:
 
 
 @dataclass(frozen=True, slots=True)
+class Typical:
+    """What the service was seen to take elsewhere: for estimates until this host has measured it itself."""
+
+    install: int | None = None
+    """Bytes of its installed environment."""
+    first_start: float | None = None
+    """Seconds of the first start, in which many programs compile themselves and make their databases."""
+    start: float | None = None
+    """Seconds of a later one."""
+    memory: int | None = None
+    """Bytes resident when it has just started."""
+
+
+@dataclass(frozen=True, slots=True)
 class Local:
     """How a service runs as a process of this machine."""
 
@@ -131,6 +145,7 @@ class Local:
     """Whether the program may listen beyond loopback; without it such a replica is refused."""
     requires: str | None = None
     """A program that must be on the user's PATH (`ollama`); without it the service is unavailable, and says so."""
+    typical: Typical = Typical()
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,13 @@ def _unnegative_duration(value: object) -> float:
     return seconds
 
 
+def _size(value: object) -> int:
+    size = int(units.size(value))
+    if size <= 0:
+        raise ValueError("a size above zero, such as 512M or 2G")
+    return size
+
+
 def _words(value: object) -> object:
     if isinstance(value, LabelText):
         return [word.strip() for word in value.split(",") if word.strip()]
@@ -100,6 +107,9 @@ Paths = Annotated[tuple[UrlPath, ...], BeforeValidator(_words)]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
 _duration_schema = WithJsonSchema({"type": "string", "pattern": _DURATION_PATTERN, "examples": ["30s", "5m", "1h30m"]})
 Duration = Annotated[float, BeforeValidator(_positive_duration), _duration_schema]
+Size = Annotated[
+    int, BeforeValidator(_size), WithJsonSchema({"type": ["string", "integer"], "examples": ["512M", "2G"]})
+]
 DurationOrZero = Annotated[float, BeforeValidator(_unnegative_duration), _duration_schema]
 
 
@@ -161,6 +171,17 @@ class BusyEntry(Part):
     """How long a websocket may be silent until it stops counting as use, or never."""
 
 
+class TypicalEntry(Part):
+    install: Size | None = None
+    """What the installed environment takes on disk, such as 388M."""
+    first_start: Duration | None = None
+    """How long the first start after the installation takes."""
+    start: Duration | None = None
+    """How long a later start takes."""
+    memory: Size | None = None
+    """What it takes when it has just started."""
+
+
 class LocalEntry(Part):
     command: Annotated[
         str | tuple[str, ...],
@@ -181,6 +202,8 @@ class LocalEntry(Part):
     """Whether the program may listen beyond loopback; otherwise such a replica is refused."""
     requires: Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]+$")] | None = None
     """A program that has to be on the PATH; without it the service is unavailable, and says so."""
+    typical: TypicalEntry = TypicalEntry()
+    """What it was seen to take elsewhere: for estimates until this host has measured it."""
 
 
 class XHub(Part):

@@ -40,10 +40,14 @@ def table(status: Mapping[str, Any]) -> str:
 
 
 def first_wake(service: Mapping[str, Any]) -> str:
-    expected = service.get("expected_wake_s")
+    expected, install = service.get("expected_wake_s"), service.get("install_bytes", 0)
+    start = "not known yet"
     if expected is not None:
-        return words.span(expected) if expected >= 0.001 else "at once"
-    return "not known yet"
+        start = words.span(expected) if expected >= 0.001 else "at once"
+    if install == 0:
+        return start
+    missing = f"{words.size(install)} to install" if install else "installs first"
+    return f"{start}, {missing}"
 
 
 def to_try(status: Mapping[str, Any]) -> list[str]:

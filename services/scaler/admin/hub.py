@@ -12,6 +12,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from services.catalog.addresses import Edge, addresses
+from services.catalog.model import Service
 from services.layout import Layout
 from services.scaler.control import views
 from services.scaler.control.loop import Control
@@ -55,7 +56,8 @@ class Hub:
         now = self.control.clock.now()
         return {
             "services": {
-                name: views.service_status(self.world, service, now) | {"addresses": self._addresses(name)}
+                name: views.service_status(self.world, service, now)
+                | {"addresses": self._addresses(name), "install_bytes": self._to_install(service.spec)}
                 for name, service in self.world.services.items()
             },
             "processes": self._processes(),
@@ -162,6 +164,12 @@ class Hub:
         charged.set(amounts["charged"])
         total.set(amounts["total"] or 0)
         return generate_latest(registry)
+
+    def _to_install(self, spec: Service) -> int | None:
+        """Bytes that the first wake installs, 0 where nothing is missing; None where nobody has told."""
+        if self._driver.installed(spec):
+            return 0
+        return spec.local.typical.install if spec.local else None
 
     def _addresses(self, name: str) -> dict[str, str | None]:
         where = addresses(self.world.services[name].spec, self.edge)

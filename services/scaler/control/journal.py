@@ -20,7 +20,7 @@ from typing import Any, TextIO, get_args
 
 from pydantic import TypeAdapter
 
-from services.catalog.model import Catalog, Service
+from services.catalog.model import Catalog, Local, Service
 from services.scaler.core.events import CatalogLoaded, Event, Restarted
 from services.scaler.core.fleet import Fleet
 from services.scaler.core.state import ServiceState, Settings, World
@@ -153,7 +153,8 @@ def _without_secrets(catalog: Catalog) -> Catalog:
 
 def _bare(spec: Service) -> Service:
     """What decisions depend on; the text of environments, commands and labels is not among it."""
-    return dataclasses.replace(spec, environment={}, labels={}, local=None)
+    local = Local((), environment={}, typical=spec.local.typical) if spec.local else None
+    return dataclasses.replace(spec, environment={}, labels={}, local=local)
 
 
 def _plain(value: Any) -> Any:

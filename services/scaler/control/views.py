@@ -52,14 +52,15 @@ def reason(world: World, service: ServiceState) -> str:
 
 
 def expected_wake(world: World, service: ServiceState) -> float | None:
-    """Seconds until a request that came now would be answered, from this host's own history; None where it has none."""
+    """Seconds until a request that came now would be answered, an installation not counted: from this host's own
+    history, else from what the catalogue says of others; None where neither tells."""
     if service.in_life(Life.READY, Life.DRAINING, Life.WITHDRAWING):
         return 0.0
     if service.in_life(Life.PAUSED, Life.RESUMING):
         return 0.01
-    if not service.start_seconds:
+    start = median(service.start_seconds) if service.start_seconds else _typical_start(service)
+    if start is None:
         return None
-    start = median(service.start_seconds)
     begun = next((r.begun for r in service.replicas.values() if r.life is Life.STARTING), None)
     return max(0.0, start - (world.now - begun)) if begun is not None else start
 
@@ -121,6 +122,11 @@ def budget(world: World) -> dict[str, Any]:
 
 def _main(service: ServiceState) -> str:
     return service.spec.main.name if service.spec.main else "main"
+
+
+def _typical_start(service: ServiceState) -> float | None:
+    local = service.spec.local
+    return (local.typical.first_start or local.typical.start) if local else None
 
 
 def _start_progress(service: ServiceState, now: float) -> float | None:

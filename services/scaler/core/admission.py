@@ -15,6 +15,9 @@ from services.scaler.core.state import Life, Preparation, Replica, ServiceState,
 
 MEMORY = "memory"
 
+_GUESS = 2
+"""A program that works takes more than one that has just started; what it really takes is measured then."""
+
 _PASSING_TIME = 30.0
 """Seconds for which others may pass a service that waits for room."""
 
@@ -107,11 +110,14 @@ def charged(world: World) -> int:
 
 
 def room_needed(world: World, service: ServiceState) -> int:
-    """Bytes a start is charged: the measured size with headroom, else what the catalogue declares, else a default."""
+    """Bytes a start is charged: the measured size with headroom, else what the catalogue reserves for it, else twice
+    what it was seen to start with elsewhere, else its limit, else a default."""
     if service.size is not None:
         return int(service.size * (1 + world.settings.headroom))
     declared = service.spec.resources
-    return declared.memory_reservation or declared.memory_limit or world.settings.default_memory
+    typical = service.spec.local.typical.memory if service.spec.local else None
+    guess = _GUESS * typical if typical else declared.memory_limit or world.settings.default_memory
+    return declared.memory_reservation or guess
 
 
 def queue_position(world: World, name: str) -> int | None:

@@ -194,6 +194,7 @@ class ProcessDriver:
         if why := self._grudges.reason(service.name, service.digest):
             raise PauseError(f"{service.name} does not bear being paused: {why}")
         async with live.verb:
+            self._living(replica)  # a stop may have come first
             self._unwatch(live)
             await self._enclosed(live)
             live.frozen_with = thawing.worth_watching(await asyncio.to_thread(live.tree.members))
@@ -212,6 +213,7 @@ class ProcessDriver:
     async def resume(self, service: Service, replica: ReplicaId) -> None:
         live = self._living(replica)
         async with live.verb:
+            self._living(replica)
             live.tree.thaw()
             live.meddled = False
             self._phase(live, Phase.READY)
@@ -352,6 +354,7 @@ class ProcessDriver:
         await asyncio.gather(*tasks, return_exceptions=True)
         for live in self._replicas.values():
             live.leave()
+        self._platform.leave()
 
     def _living(self, replica: ReplicaId) -> Replica:
         live = self._replicas.get(replica)
