@@ -6,7 +6,6 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,7 +25,7 @@ PROGRAM = Path(__file__).parents[2] / "support" / "programs" / "fault_server.py"
 
 def containments() -> list[Wish]:
     try:
-        detect("collect", Wish.CGROUP)
+        detect("collect", Wish.CGROUP).leave()
     except NoCgroup as error:
         print(f"control groups cannot be had here, the suite runs by walking alone: {error}", file=sys.stderr)
         return [Wish.WALK]
@@ -121,14 +120,7 @@ async def bench(layout: Layout, containment: Wish) -> AsyncIterator[Bench]:
         await last.stop(replace(made.service(name=adopted.service), stop_grace=0.1), adopted.replica)
     await last.close()
     assert made.processes() == set()
-    remove_group(layout)
-
-
-def remove_group(layout: Layout) -> None:
-    groups = detect(owner(layout.data), Wish.AUTO).groups
-    if groups is not None:
-        with suppress(OSError):
-            os.rmdir(groups)
+    assert not list(Path("/sys/fs/cgroup").glob(f"**/aihub-{owner(layout.data)}"))
 
 
 @pytest.fixture(autouse=True)

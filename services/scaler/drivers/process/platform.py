@@ -7,6 +7,7 @@ members, and killing is a race there.
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from dataclasses import dataclass
 from enum import StrEnum
@@ -67,6 +68,12 @@ class Platform:
             (cgroup / "memory.oom.group").write_text("1")
         if resources.cpus is not None and "cpu" in self.controllers:
             (cgroup / "cpu.max").write_text(f"{int(resources.cpus * _CPU_PERIOD)} {_CPU_PERIOD}")
+
+    def leave(self) -> None:
+        """Remove the group of groups, if no replica is left in it."""
+        if self.groups is not None:
+            with contextlib.suppress(OSError):
+                self.groups.rmdir()
 
     def describe(self) -> tuple[str, str, bool, str]:
         """For `doctor`: name, how replicas are held together and whether limits are enforced, whether that is well (a
