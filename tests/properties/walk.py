@@ -57,7 +57,7 @@ def random_service(rng: random.Random, number: int, digest: int = 1) -> Service:
             stop_after=rng.choice((0.0, 3.0, 20.0)),
             rest=rng.choice((Rest.PAUSED, Rest.PAUSED, Rest.STOPPED)),
         ),
-        busy=Busy(cpu=0.1),
+        busy=Busy(cpu=0.1, websocket_idle=rng.choice((None, None, 8.0))),
         depends_on=dependencies,
         uses=tuple(rng.sample(lower, min(len(lower), rng.choice((0, 0, 0, 1))))),
         stateless=most > 1,

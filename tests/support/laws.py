@@ -23,7 +23,7 @@ from services.scaler.core.effects import (
 )
 from services.scaler.core.events import Event, Meddled, RestartAsked, SleepAsked
 from services.scaler.core.state import Settings
-from tests.support.truth import Program, Truth
+from tests.support.truth import NO_READING, Program, Truth
 
 FLOW_VALID = Settings().flow_valid
 VICTIM_GRACE = Settings().victim_grace
@@ -42,7 +42,7 @@ def judge(truth: Truth, effect: Effect, cause: Event, *, charged: int, reason: s
         case Drain():
             if truth.published.get(effect.replica) != "serving":
                 return f"{effect} of something that is not published"
-            return _rest(truth, truth.programs[effect.replica], cause, reason)
+            return _rest(truth, truth.programs[effect.replica], cause, reason) or _silence(truth, effect)
         case Withdraw():
             program = truth.programs[effect.replica]
             meddled = effect.urgent and isinstance(cause, Meddled)
@@ -83,7 +83,8 @@ def _start(truth: Truth, effect: Start, charged: int) -> str:
         return f"{effect} before it was prepared"
     if truth.budget is not None and charged > truth.budget:
         return f"{effect}, and {charged} of {truth.budget} bytes are charged"
-    missing = [] if there else list(_missing(truth, spec))
+    serves = any(program.told_ready and not program.told_gone for program in truth.of(effect.service))
+    missing = [] if serves else list(_missing(truth, spec))
     return f"{effect} before {missing}, which it needs" if missing else ""
 
 
@@ -115,7 +116,7 @@ def _rest(truth: Truth, program: Program, cause: Event, reason: str) -> str:
         return f"{name} is put to rest while its last measurement says that it works"
     if spec is None:
         return ""  # there may be no readings of it any more: the drain alone proves that it is quiet
-    at, active = truth.readings.get(name, (float("-inf"), 0))
+    at, active = truth.readings.get(name, NO_READING)[0], truth.counted(name)
     fresh = now < at + FLOW_VALID
     if "carry the load" in reason:
         left = [other for other in truth.of(name) if truth.published.get(other.replica) == "serving"]
@@ -138,6 +139,14 @@ def _rest(truth: Truth, program: Program, cause: Event, reason: str) -> str:
     return ""
 
 
+def _silence(truth: Truth, effect: Drain) -> str:
+    at, flow = truth.readings.get(effect.service, NO_READING)
+    silent = truth.now < at + FLOW_VALID and flow.active > 0 and not truth.counted(effect.service)
+    if effect.despite_silent and not silent and effect.service in truth.catalog.services:
+        return f"{effect} although no fresh reading says that all is silent"
+    return ""
+
+
 def _awake_dependents(truth: Truth, name: str) -> Iterator[str]:
     for program in truth.programs.values():
         spec = truth.catalog.services.get(program.service)
@@ -150,8 +159,10 @@ def _awake_dependents(truth: Truth, name: str) -> Iterator[str]:
 def _out_of_service(truth: Truth, program: Program, effect: Effect) -> str:
     if program.replica in truth.published:
         return f"{effect} while it is published as {truth.published[program.replica]}"
-    left_frozen = program.frozen and program.service not in truth.catalog.services
-    if program.in_flight and not program.told_gone and not left_frozen:
+    spec = truth.catalog.services.get(program.service)
+    silent = spec is not None and spec.busy.websocket_idle is not None and not truth.counted(program.service)
+    left_frozen = program.frozen and spec is None  # by somebody else, and there are no readings of it any more
+    if program.in_flight and not (program.told_gone or program.overlooked or silent or left_frozen):
         return f"{effect} with requests {program.in_flight} in flight"
     return ""
 

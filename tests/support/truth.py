@@ -11,6 +11,7 @@ from services.scaler.core.events import (
     Drained,
     Event,
     Exited,
+    Flow,
     Measured,
     Meddled,
     Paused,
@@ -23,6 +24,8 @@ from services.scaler.core.events import (
     Unpinned,
     Withdrawn,
 )
+
+NO_READING = (float("-inf"), Flow(0, 0))
 
 
 @dataclass(slots=True)
@@ -45,6 +48,8 @@ class Program:
     told_quiet: bool = False
     """`Drained` was the last word of the mesh."""
     told_withdrawn: bool = False
+    overlooked: bool = False
+    """It is drained although silent requests are in flight."""
 
     @property
     def runs(self) -> bool:
@@ -72,8 +77,8 @@ class Truth:
         self.pins: dict[str, float] = {}
         self.old_pins: dict[str, float] = {}
         """Of services that left the catalogue while pinned; if they come back, either is right."""
-        self.readings: dict[str, tuple[float, int]] = {}
-        """When the fleet last had a reading of a service, and how many were in flight."""
+        self.readings: dict[str, tuple[float, Flow]] = {}
+        """The last reading of each service that the fleet had, and when."""
         self.uses: dict[str, float] = {}
         """When the fleet last learned of a use that no policy can overlook."""
         self.released_at: dict[str, float] = {}
@@ -81,6 +86,13 @@ class Truth:
 
     def of(self, service: str) -> list[Program]:
         return [program for program in self.programs.values() if program.service == service]
+
+    def counted(self, service: str) -> int:
+        """Requests in flight by the last reading, less what was silent for longer than the catalogue lets it count."""
+        spec = self.catalog.services.get(service)
+        limit = spec.busy.websocket_idle if spec is not None else None
+        _, flow = self.readings.get(service, NO_READING)
+        return 0 if limit is not None and flow.silent >= limit else flow.active
 
     def learn(self, event: Event) -> None:
         """What the fleet knows once this event is handled."""
@@ -90,8 +102,8 @@ class Truth:
         match event:
             case Traffic():
                 for name, flow in event.flows.items():
-                    self.readings[name] = (self.now, flow.active)
-                    if flow.active:
+                    self.readings[name] = (self.now, flow)
+                    if self.counted(name):
                         self.uses[name] = self.now
             case CatalogLoaded():
                 self.catalog, self.unavailable = event.catalog, event.unavailable

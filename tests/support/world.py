@@ -83,6 +83,8 @@ class World(Truth):
         self._operation: dict[str, int] = {}
         """Replica or service → attempt of what is being done to it."""
         self._durations: dict[int, float] = {}
+        self._spoke: dict[str, float] = {}
+        """Service → when its last request came; what is in flight is silent since then."""
         self._numbers = 0
         self._reason = ""
 
@@ -251,10 +253,11 @@ class World(Truth):
 
     def _drain(self, effect: Drain) -> None:
         program = self.programs[effect.replica]
+        program.overlooked = effect.despite_silent
         self.published[effect.replica] = "draining"
 
         def seen() -> Event:
-            if program.in_flight or self._unlucky():
+            if (program.in_flight and not effect.despite_silent) or self._unlucky():
                 return DrainRefused(effect.replica, effect.attempt, "requests are in flight")
             return Drained(effect.replica, effect.attempt)
 
@@ -354,6 +357,7 @@ class World(Truth):
     def _reach(self, program: Program, duration: float = 0.1) -> None:
         request = self._number()
         self.total[program.service] = self.total.get(program.service, 0) + 1
+        self._spoke[program.service] = self.now
         program.in_flight.add(request)
         self._later(duration, lambda: self._answer(program, request))
 
@@ -405,12 +409,12 @@ class World(Truth):
 
     def read(self, missing: frozenset[str] = frozenset()) -> None:
         """One reading of all gateways; of what has left the catalogue there is none."""
-        flows = {
-            name: Flow(sum(len(program.in_flight) for program in self.of(name)), self.total.get(name, 0))
-            for name in self.catalog.services
-            if name not in missing
-        }
-        self.tell(Traffic(flows))
+        self.tell(Traffic({name: self._flow(name) for name in self.catalog.services if name not in missing}))
+
+    def _flow(self, name: str) -> Flow:
+        active = sum(len(program.in_flight) for program in self.of(name))
+        silent = self.now - self._spoke.get(name, self.now)
+        return Flow(active, self.total.get(name, 0), silent if active else 0.0)
 
     def measure(self, replica: str, memory: int, cpu: float = 0.0) -> None:
         if not self.programs[replica].gone:

@@ -184,8 +184,12 @@ def stopped(world: World, event: Stopped) -> None:
         return
     service, replica = found
     world.drop_replica(service, replica)
-    if service.restarting and not service.replicas:
-        service.restarting, service.waking, service.demanded_at = False, True, world.now
+    if service.restarting and not service.in_life(Life.DRAINING, Life.WITHDRAWING, Life.PAUSING, Life.STOPPING):
+        service.restarting = False
+        if service.replicas:  # others of it stayed, or have come back already
+            service.forced = False
+        else:
+            service.waking, service.demanded_at = True, world.now
 
 
 def adopted(world: World, event: Adopted) -> None:

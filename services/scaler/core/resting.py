@@ -57,7 +57,7 @@ def rest(world: World, service: ServiceState, replica: Replica, to: str, reason:
     replica.reason = reason
     replica.move(Life.DRAINING, world.new_attempt(), world.now)
     world.decide(service.name, "pause" if replica.rest_to == "paused" else "stop", reason)
-    silent = service.flow is not None and service.flow.active > 0 and service.only_silent
+    silent = world.fresh(service) and service.flow is not None and service.flow.active > 0 and service.only_silent
     world.emit(Drain(replica.id, service.name, replica.attempt, despite_silent=silent))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.scaler.core.effects import Drain, Release, Resume, Start
-from services.scaler.core.events import DrainRefused, Exited, Measured
+from services.scaler.core.events import DrainRefused, Exited, Measured, RestartAsked
 from services.scaler.core.state import Life
 from tests.unit.core.scene import IDLE, STOP_AFTER, Scene, entry
 
@@ -184,3 +184,13 @@ def test_a_replica_whose_drain_is_refused_is_not_asked_again_at_once() -> None:
     scene.on(DrainRefused(drain.replica, drain.attempt, "1 request in flight"))
     load(scene, 1)
     assert scene.none(Drain)
+
+
+def test_a_restart_of_one_replica_among_others_leaves_no_mark() -> None:
+    scene = Scene(entry("a", stateless=True, scaling={"min_replicas": 2, "max_replicas": 3}))
+    scene.succeed()
+    scene.on(RestartAsked("a"))
+    scene.demand("a")
+    scene.succeed()
+    assert scene.life("a").count(Life.READY) == 2
+    assert (scene.service("a").restarting, scene.service("a").forced) == (False, False)
