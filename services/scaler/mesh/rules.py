@@ -128,7 +128,10 @@ def is_foreign(headers: Mapping[str, str], allowed: Collection[str], hub_origins
 
 
 def _same_site(origin: str, host: str) -> bool:
-    theirs, ours = urlsplit(origin), urlsplit(f"//{host}")
+    try:
+        theirs, ours = urlsplit(origin), urlsplit(f"//{host}")
+    except ValueError:
+        return False
     if theirs.netloc == ours.netloc and theirs.netloc:
         return True
     return theirs.hostname in _LOOPBACK and ours.hostname in _LOOPBACK

@@ -107,7 +107,8 @@ def connection_manager(stat_prefix: str, *, filters: Sequence[Json] = (), **fiel
     """The network filter that speaks HTTP, with what edge, own ports and gate have in common."""
     message = "envoy.extensions.filters.http.router.v3.Router"
     # Quiet: neither a program nor its client shall notice Envoy, and clients' own x-envoy-* headers mean nothing.
-    router = extension("envoy.filters.http.router", message, suppress_envoy_headers=True)
+    # Without counters per status code and the histogram of each cluster, a warm request costs 2 % less.
+    router = extension("envoy.filters.http.router", message, suppress_envoy_headers=True, dynamic_stats=False)
     settings: Json = {
         "stat_prefix": stat_prefix,
         "generate_request_id": False,

@@ -80,7 +80,6 @@ def _manager(place: Place, name: str, file: str) -> Json:
         merge_slashes=True,
         path_with_escaped_slashes_action="REJECT_REQUEST",
         common_http_protocol_options={"headers_with_underscores_action": "DROP_HEADER"},
-        request_headers_timeout="60s",
         server_header_transformation="PASS_THROUGH",
     )
 

@@ -16,7 +16,7 @@ from services.catalog.model import Catalog, Port, Protocol, Service
 from services.scaler.mesh.config import common
 from services.scaler.mesh.config.common import Json, Place
 from services.scaler.mesh.config.map_back import map_back_here
-from services.scaler.mesh.config.service_routes import HUB_PATH, RETRY, api_routes, origin_routes
+from services.scaler.mesh.config.service_routes import HUB_PATH, RETRY, api_routes, bare_routes, origin_routes
 from services.scaler.mesh.names import SERVICE_HEADER, cluster_name
 
 _ROUTE = "envoy.config.route.v3.Route"
@@ -110,11 +110,12 @@ def _console(domains: list[str]) -> Json:
 
 def _tree(catalog: Catalog, domain: str | None, port: int) -> Json:
     """The `/api` tree. `domain`: where a service's own origin is for this host; None: nowhere that we know."""
-    lists = {
-        service.path: api_routes(service, origin=(f"{service.name}.{domain}", port) if domain else None)
-        for service in catalog.services.values()
-        if service.http_ports
-    }
+    lists: dict[str, list[Json]] = {}
+    for service in catalog.services.values():
+        if service.http_ports:
+            origin = (f"{service.name}.{domain}", port) if domain else None
+            lists[f"{service.path}/"] = api_routes(service, origin=origin)
+            lists[service.path] = bare_routes(service, origin=origin)
     lists["/api/health"] = [_hub_health({"path": "/api/health"}), _hub_health({"prefix": "/api/health/"})]
     whole = {path: [*routes, *_outer(path, lists)] for path, routes in lists.items()}
     return _matcher({"prefix_match_map": {"map": {path: _actions(routes) for path, routes in whole.items()}}}, _path())
@@ -123,8 +124,8 @@ def _tree(catalog: Catalog, domain: str | None, port: int) -> Json:
 def _outer(path: str, lists: Mapping[str, list[Json]]) -> list[Json]:
     """The tree goes by the longest key and never back: `/api/a/bc` is found below `/api/a/b`, so that list must know
     the routes of `/api/a` too."""
-    parts = path.split("/")
-    shorter = ("/".join(parts[:n]) for n in range(len(parts) - 1, 1, -1))
+    parts = path.rstrip("/").split("/")
+    shorter = ("/".join(parts[:n]) + "/" for n in range(len(parts) - 1, 1, -1))
     return [route for outer in shorter for route in lists.get(outer, ())]
 
 

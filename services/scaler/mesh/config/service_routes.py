@@ -39,19 +39,23 @@ _HEAD = ("GET", "HEAD")
 
 
 def api_routes(service: Service, *, origin: tuple[str, int] | None) -> list[Json]:
-    """Routes below the service's path. `origin`: host and port that browsers are sent on to, None: nowhere."""
-    main = next(iter(service.http_ports), None)
-    if main is None:
-        return []
+    """Routes of what lies below the service's path. `origin`: host and port that browsers are sent on to, or None."""
+    main = service.http_ports[0]
     mount = service.path
     routes = _health(service, main)
     routes += [_background(service, main, _exact(mount + path), path, mount) for path in service.wake.ignore_paths]
-    below = ({"prefix": f"{mount}/"}, _exact(mount))  # a single prefix would rewrite to `//`
-    routes += [_background(service, main, _by_monitor(match, service), "/", mount) for match in below]
-    if service.web and origin is not None:
-        routes += [_redirect(match, headers, origin) for headers in _NAVIGATION for match in below]
-    routes += [_websocket_of_http2(_to(service, main, Lane.USE, match, "/", mount)) for match in below]
-    return routes + [_to(service, main, Lane.USE, match, "/", mount) for match in below]
+    return routes + _mounted(service, main, {"prefix": f"{mount}/"}, origin)
+
+
+def bare_routes(service: Service, *, origin: tuple[str, int] | None) -> list[Json]:
+    """Routes of the path itself, without a slash: a prefix that held for both would rewrite to `//`."""
+    return _mounted(service, service.http_ports[0], _exact(service.path), origin)
+
+
+def _mounted(service: Service, port: Port, match: Json, origin: tuple[str, int] | None) -> list[Json]:
+    use = _to(service, port, Lane.USE, match, "/", service.path)
+    pages = [_redirect(match, headers, origin) for headers in _NAVIGATION] if service.web and origin else []
+    return [_background(service, port, _by_monitor(match, service), "/", service.path), *pages, _keyless(use), use]
 
 
 def origin_routes(service: Service, port: Port) -> list[Json]:
@@ -63,7 +67,7 @@ def origin_routes(service: Service, port: Port) -> list[Json]:
         {**hub, "request_headers_to_add": common.overwrite(asked)},
         *(_background(service, port, _exact(path)) for path in service.wake.ignore_paths),
         _background(service, port, _by_monitor(anything, service)),
-        _websocket_of_http2(_to(service, port, Lane.USE, anything)),
+        _keyless(_to(service, port, Lane.USE, anything)),
         _to(service, port, Lane.USE, anything),
     ]
 
@@ -129,7 +133,7 @@ def _to(service: Service, port: Port, lane: Lane, match: Json, rewrite: str | No
     return route
 
 
-def _websocket_of_http2(route: Json) -> Json:
+def _keyless(route: Json) -> Json:
     """HTTP/2 opens a websocket without a key (RFC 8441), and the HTTP/1.1 server behind insists on one. What it answers
     to the key is for HTTP/1.1 clients alone."""
     upgrade: Json = {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}
