@@ -60,7 +60,7 @@ async def leave(bench: Bench) -> AsyncIterator[Leave]:
     ("until", "phase"),
     [
         ("spawned", "starting"),
-        ("outside", "starting"),
+        ("outside", "ready"),
         ("starting", "starting"),
         ("ready", "ready"),
         ("frozen", "ready"),

@@ -80,6 +80,7 @@ async def test_a_paused_replica_uses_nothing_and_answers_again_after_resume(benc
     service = bench.service("family")
     running = await driver.start(service, "svc-1")
     await driver.ready(service, "svc-1")
+    await until(lambda: len(bench.processes()) == 3)  # the fourth has wiped its environment by then
     members = bench.processes()
     await driver.pause(service, "svc-1")
     with pytest.raises(TimeoutError):

@@ -93,7 +93,8 @@ def _settled(tree: Containment, root: Identity, phase: Phase) -> Phase:
         return phase
     tree.thaw()
     try:
-        tree.enclose(root)
+        tree.begin(root)
+        tree.enclose()
         tree.gather()
     except OSError as error:
         log.warning("pid %d could not be put into its control group: %s", root.pid, error)

@@ -27,8 +27,12 @@ class Containment(Protocol):
     def cgroup(self) -> Path | None:
         """Where it stands in the file system, for the record."""
 
-    def enclose(self, root: Identity) -> None:
-        """Take in this root and what it will fork from now on; may wait 20 ms for the kernel. Raises OSError."""
+    def begin(self, root: Identity) -> None:
+        """Know the root; costs nothing. From now on every verb finds the tree."""
+
+    def enclose(self) -> None:
+        """Take in the root and what it will fork from now on. The kernel may take 20 ms for it, in which no process of
+        this machine can fork, start a thread or exit: so not in the middle of a start. Raises OSError."""
 
     def gather(self) -> None:
         """Take in what the root forked before it was enclosed. Raises OSError."""
@@ -65,8 +69,15 @@ class WalkTree:
         self._root = root
         self._held: Sequence[Process] = ()
 
-    def enclose(self, root: Identity) -> None:
+    def begin(self, root: Identity) -> None:
         self._root = root
+
+    def enclose(self) -> None:
+        pass
+
+    @property
+    def root(self) -> Identity | None:
+        return self._root
 
     def gather(self) -> None:
         pass
@@ -125,12 +136,18 @@ class CgroupTree:
     def __init__(self, cgroup: Path, mark: str, marks: Marks, root: Identity | None = None) -> None:
         self.cgroup = cgroup
         self._walk = WalkTree(mark, marks, root)
+        self._enclosed = root is not None or cgroup.exists()
 
-    def enclose(self, root: Identity) -> None:
-        self._walk.enclose(root)
+    def begin(self, root: Identity) -> None:
+        self._walk.begin(root)
+        self._enclosed = False
+
+    def enclose(self) -> None:
         self.cgroup.mkdir(parents=True, exist_ok=True)
-        if lives(root):
+        root = self._walk.root
+        if root is not None and lives(root):
             self._move(root.pid)
+        self._enclosed = True
 
     def gather(self) -> None:
         def complete() -> bool:
@@ -143,6 +160,8 @@ class CgroupTree:
         _until(complete, 1.0)
 
     def members(self) -> Sequence[Process]:
+        if not self._enclosed:
+            return self._walk.members()
         found = [process for pid in self._pids() if (process := read(pid)) and process.alive]
         return sorted(found, key=lambda one: (one.start, one.pid))
 

@@ -37,6 +37,8 @@ _FREEZE_WITHIN = 3.0
 _ANSWER_AFTER_THAW = 30.0
 _KEEP_LOGS_EVERY = 1.0
 _BUSY_ANSWER = 1.0
+_AFTER_SERVING = 0.25
+"""Seconds that what can wait does wait after a replica has become ready or was thawed."""
 
 
 class ProcessDriver:
@@ -159,15 +161,17 @@ class ProcessDriver:
         record = replace(record, pid=process.pid, start=seen.start if seen else 0)
         live = self._replicas[replica] = Replica(record, tree, path, mark, process)
         self._records.write(record)
-        # Joining a group can wait 20 ms for the kernel; the program need not wait with us.
-        live.enclosing = asyncio.get_running_loop().create_task(self._enclose(live))
+        tree.begin(live.root)
+        if self._platform.controllers:
+            # Memory is charged to the group that a process is in when it asks for it: the limit must hold from now on.
+            self._begin_enclosing(live)
         live.watch(self._on_exit)
         self._keep_logs()
         return Running(record.endpoints, process.pid)
 
     async def _enclose(self, live: Replica) -> None:
         try:
-            await asyncio.to_thread(live.tree.enclose, live.root)
+            await asyncio.to_thread(live.tree.enclose)
         except OSError as error:
             log.warning("replica %s is not in a control group of its own: %s", live.id, error)
 
@@ -248,7 +252,7 @@ class ProcessDriver:
             if self._replicas.get(replica) is not live:
                 return self._gone(replica)
             self._phase(live, Phase.STOPPING)
-            await self._enclosed(live)
+            await self._not_enclosing(live)
             polite = ending.number(service.stop_signal)
             manner = await ending.end(live.tree, live.root, polite, service.stop_grace)
             await self._drop(live)
@@ -268,7 +272,7 @@ class ProcessDriver:
         async with live.verb:
             if self._replicas.get(live.id) is live:
                 self._phase(live, Phase.STOPPING)
-                await self._enclosed(live)
+                await self._not_enclosing(live)
                 await ending.kill(live.tree)
                 await self._drop(live)
 
@@ -337,13 +341,26 @@ class ProcessDriver:
             self._post(Meddled(live.id, "paused" if reading.frozen else "running"))
 
     async def _count_from_here(self, live: Replica) -> None:
-        """It has just become ready, or was thawed: what is left to do has waited until it served."""
+        """It has just become ready, or was thawed: what is left to do waits until those who waited are served."""
+        await asyncio.sleep(_AFTER_SERVING)
+        if live.stopping or live.verb.locked():
+            return
         await self._enclosed(live)
         try:
             await asyncio.to_thread(live.tree.gather)
         except OSError as error:
             log.warning("some of %s is outside its control group: %s", live.id, error)
         self._meter.restart(live.id, await asyncio.to_thread(self._meter.cpu_seconds, live))
+        if not live.record.exposed:
+            await self._end_if_exposed(live)
+
+    async def _end_if_exposed(self, live: Replica) -> None:
+        """The first look was at the root alone; a child may listen where other machines reach it."""
+        beyond = await asyncio.to_thread(lambda: readiness.beyond_loopback(live.pids()))
+        if beyond and not live.stopping:
+            live.published = True
+            await self._end_now(live)
+            self._post(Exited(live.id, f"{live.record.service} {beyond}"))
 
     # -- the rest ------------------------------------------------------------------------------------------------------
 
@@ -366,7 +383,16 @@ class ProcessDriver:
         live.record = replace(live.record, phase=phase)
         self._records.write(live.record)
 
+    def _begin_enclosing(self, live: Replica) -> asyncio.Task[None]:
+        if live.enclosing is None:
+            live.enclosing = asyncio.get_running_loop().create_task(self._enclose(live))
+        return live.enclosing
+
     async def _enclosed(self, live: Replica) -> None:
+        await asyncio.shield(self._begin_enclosing(live))
+
+    async def _not_enclosing(self, live: Replica) -> None:
+        """The end of a tree does not need its group, but must not meet its making."""
         if live.enclosing is not None:
             await asyncio.shield(live.enclosing)
 

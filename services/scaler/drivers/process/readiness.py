@@ -54,6 +54,8 @@ class Target:
     exposed: bool
     pids: Callable[[], Sequence[int]]
     """Processes of the replica's tree; blocks for some milliseconds."""
+    root: int | None = None
+    """The first of them, which listens itself in most programs."""
 
 
 async def answers(target: Target, seen: Seen, *, own: bool = False) -> None:
@@ -147,20 +149,32 @@ async def _yes() -> bool:
 
 async def _owned(target: Target, seen: Seen) -> bool:
     """Whether our ports' listeners are the replica's own. Raises StartError where one is open to other machines."""
-    found = await asyncio.to_thread(lambda: listeners_of(target.pids()))
-    beyond = [listener for listener in found if listener.beyond_loopback]
-    if beyond and not target.exposed:
-        places = ", ".join(str(listener) for listener in beyond)
-        raise StartError(
-            f"{target.service.name} listens on {places}, which other machines can reach: make it listen on 127.0.0.1"
-            " (its command may have --host), or say `local: {expose: true}`"
-        )
+    found = listeners_of([target.root]) if target.root else []
+    if not set(target.ports.values()) <= {listener.port for listener in found}:
+        found = await asyncio.to_thread(lambda: listeners_of(target.pids()))
+    if not target.exposed and (said := _reachable(found)):
+        raise StartError(f"{target.service.name} {said}")
     mine = {listener.port for listener in found}
     for port in target.ports.values():
         if port not in mine:
             seen.note(f"port {port} belongs to another program")
             return False
     return True
+
+
+def beyond_loopback(pids: Sequence[int]) -> str:
+    """Where these processes listen for other machines, and what mends it; empty where they do not."""
+    return _reachable(listeners_of(pids))
+
+
+def _reachable(found: Sequence[Listener]) -> str:
+    places = ", ".join(str(listener) for listener in found if listener.beyond_loopback)
+    if not places:
+        return ""
+    return (
+        f"listens on {places}, which other machines can reach: make it listen on 127.0.0.1 (its command may have"
+        " --host), or say `local: {expose: true}`"
+    )
 
 
 def elsewhere(pids: Sequence[int], ports: Sequence[int]) -> str:

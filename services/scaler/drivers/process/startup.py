@@ -21,7 +21,7 @@ _ALIVE_WITHOUT_PORT = 0.2
 async def until_ready(service: Service, live: Replica) -> None:
     """Raises StartError; the replica is left as it is then."""
     seen = readiness.Seen()
-    target = readiness.Target(service, live.record.ports, live.record.exposed, live.pids)
+    target = readiness.Target(service, live.record.ports, live.record.exposed, live.pids, live.root.pid)
     looking = asyncio.ensure_future(readiness.answers(target, seen) if service.ports else _outlive())
     limit = service.wake.start_timeout
     try:
