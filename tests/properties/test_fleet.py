@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tests.properties.walk import HORIZON, Walk
+from tests.support import verdict
 
 LONG = os.environ.get("AIHUB_PROPERTIES") == "long"
 SEEDS, STEPS = (400, 5000) if LONG else (40, 1000)
@@ -25,8 +26,8 @@ def test_every_law_holds_on_a_random_walk_that_calms_down_and_replays(seed: int)
     walk = Walk(seed, size=3 + seed % 8)
     for _ in range(STEPS):
         walk.step()
-    walk.world.judge_calm(HORIZON)
-    walk.world.replayed()
+    verdict.judge_calm(walk.world, HORIZON)
+    verdict.replayed(walk.world)
 
 
 class FleetMachine(RuleBasedStateMachine):
@@ -103,8 +104,8 @@ class FleetMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "walk"):
-            self.walk.world.judge_calm(HORIZON)
-            self.walk.world.replayed()
+            verdict.judge_calm(self.walk.world, HORIZON)
+            verdict.replayed(self.walk.world)
 
 
 FleetMachine.TestCase.settings = settings(

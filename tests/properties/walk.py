@@ -29,6 +29,7 @@ from services.scaler.core.events import (
     Unpinned,
 )
 from services.scaler.core.state import MEBIBYTE
+from tests.support import verdict
 from tests.support.world import World
 
 UNIT = 100 * MEBIBYTE
@@ -178,7 +179,7 @@ class Walk:
     def shutdown(self) -> None:
         self.world.tell(ShutdownAsked())
         self.world.advance(20.0)
-        self.world.judge_shutdown()
+        verdict.judge_shutdown(self.world)
         self.world.restart_scaler()
 
     def luck(self) -> None:
@@ -187,7 +188,7 @@ class Walk:
     def settle(self) -> None:
         """Now and then everything calms down, and is judged."""
         unlucky = self.world.adversity
-        self.world.judge_calm(HORIZON)
+        verdict.judge_calm(self.world, HORIZON)
         self.world.adversity = unlucky
         self.budget()
 

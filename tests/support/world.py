@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from services.catalog.model import Protocol
-from services.scaler.core import invariants, resting
+from services.scaler.core import invariants
 from services.scaler.core.effects import (
     Decided,
     Drain,
@@ -151,18 +151,6 @@ class World(Truth):
             for event, at, effects in self.journal[-25:]
         )
         raise LawBroken(f"{law}\n(step {len(self.journal)}, at {self.now:.3f}), after:\n{story}")
-
-    def replayed(self) -> None:
-        """The law of the journal: the same events at the same times give the same state and the same effects."""
-        fresh = Fleet(self.settings)
-        for event, at, effects in self.journal:
-            again = tuple(fresh.handle(event, at))
-            if effects != again:
-                self.broken(f"replayed, {event} gives {again} instead of {effects}")
-        here, there = vars(self.fleet.world), vars(fresh.world)
-        for name in here.keys() - {"_charged"}:  # a sum that is made when somebody asks for it
-            if here[name] != there[name]:
-                self.broken(f"replayed, {name} is {there[name]} instead of {here[name]}")
 
     # -- effects, each carried out -----------------------------------------------------------------------------------
 
@@ -467,30 +455,3 @@ class World(Truth):
             if running:
                 self.read()
             self.advance(1.0 if running else until - self.now)
-
-    def judge_calm(self, seconds: float) -> None:
-        """After calm: every demand is over, nothing waits for ever, what nobody needs is asleep, what must be up is."""
-        self.calm(seconds)
-        if self.open:
-            self.broken(f"demands {self.open} wait for ever")
-        self.set_budget(None)
-        self.calm(seconds)
-        able = {name for name in self.catalog.services if laws.able(self, name)}
-        must_be_up = laws.kept_up(self, able, self.pins)
-        # What runs goes on though it could not start now.
-        may_be_up = laws.kept_up(self, set(self.catalog.services), self.old_pins | self.pins)
-        for name, service in self.fleet.world.services.items():
-            marks = (service.waking, service.forced, service.restarting, service.queued_at is not None)
-            if any(marks) and not service.unavailable:
-                self.broken(f"{name} keeps marks of a wake: {marks}")
-            if name in must_be_up and not any(program.runs and program.told_ready for program in self.of(name)):
-                self.broken(f"{name} must be up and is not: {service.replicas}, {service.failure}")
-            if name not in may_be_up and service.replicas:
-                self.broken(f"{name} is still there: {resting.use(self.fleet.world, service)}, {service.replicas}")
-        for program in self.programs.values():
-            if not program.gone and program.replica not in self.fleet.world.replica_of:
-                self.broken(f"{program} runs and nobody knows it")
-
-    def judge_shutdown(self) -> None:
-        if self.open or any(not program.gone for program in self.programs.values()):
-            self.broken(f"the hub was shut down: {self.open} wait, {self.programs} run")
