@@ -131,4 +131,4 @@ async def test_the_program_sees_the_request_as_it_was_sent(hub: Rig, client: aio
         assert headers["x-forwarded-proto"] == "http"
         ours = {name for name in headers if name.startswith("x-")} - {"x-own"}
         forwarded = {f"x-forwarded-{what}" for what in ("for", "host", "prefix", "proto")}
-        assert ours <= {*forwarded, "x-lazy-service", "x-envoy-original-dst-host"}
+        assert ours <= {*forwarded, "x-lazy-service", "x-envoy-original-dst-host", "x-envoy-external-address"}

@@ -32,6 +32,7 @@ def gate_listener(place: Place) -> Json:
     manager = common.connection_manager(
         "gate",
         filters=[_ext_authz()],
+        early_header_mutation_extensions=[_no_destination()],
         route_config=_routes(),
         local_reply_config={"mappers": [_mapper(private, public) for public, private in CODES.items()]},
     )
@@ -41,6 +42,15 @@ def gate_listener(place: Place) -> Json:
         "per_connection_buffer_limit_bytes": common.BUFFER_BYTES,
         "filter_chains": [{"filters": [manager]}],
     }
+
+
+def _no_destination() -> Json:
+    """Whatever destination a client has named is gone before the check endpoint names one."""
+    return common.extension(
+        "envoy.http.early_header_mutation.header_mutation",
+        "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        mutations=[{"remove": DESTINATION_HEADER}],
+    )
 
 
 def _routes() -> Json:

@@ -16,21 +16,27 @@ from services.catalog.model import Catalog, Port, Protocol, Service
 from services.scaler.mesh.config import common
 from services.scaler.mesh.config.common import Json, Place
 from services.scaler.mesh.config.map_back import map_back_here
-from services.scaler.mesh.config.service_routes import HUB_PATH, RETRY, api_routes, bare_routes, origin_routes
+from services.scaler.mesh.config.service_routes import (
+    HUB_PATH,
+    PREFIX_HEADER,
+    RETRY,
+    api_routes,
+    bare_routes,
+    origin_routes,
+)
 from services.scaler.mesh.names import SERVICE_HEADER, cluster_name
 
 _ROUTE = "envoy.config.route.v3.Route"
 _ROUTES = "envoy.config.route.v3.RouteList"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 CONSOLE = "hub"
+_NO_PREFIX = {"request_headers_to_remove": [PREFIX_HEADER]}
+"""Of origins that are a service's own: only routes below a path may say where they are."""
 OWN_KEY = "hub.own"
 """Filter state that an own port's listener sets: which service's port it is."""
 
 # A page of somebody else's may give its own name the address of this machine, never a bare address: those are safe.
 _ADDRESS_LITERAL = r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:.]+\])(?::\d+)?"
-
-# What only the hub may say, and what Envoy would say of itself. It drops other x-envoy headers of clients on its own.
-_STRIPPED = ("x-envoy-original-dst-host", "x-envoy-external-address", "x-forwarded-prefix", SERVICE_HEADER)
 
 
 def rds(catalog: Catalog, place: Place) -> Json:
@@ -57,8 +63,8 @@ def rds_own(catalog: Catalog, place: Place) -> Json:
     ports = {key: own for key, own in own_ports(catalog) if own[1].protocol is not Protocol.TCP}
     every = _by_listener({key: origin_routes(service, port) for key, (service, port, _) in ports.items()})
     wide = {key: origin_routes(service, port) for key, (service, port, host) in ports.items() if not _is_loopback(host)}
-    hosts: list[Json] = [{"name": "own", "domains": known, "matcher": every}] if ports else []
-    hosts.append(_strangers(_by_listener(wide, _MISDIRECTED) if wide else None))
+    hosts: list[Json] = [{"name": "own", "domains": known, "matcher": every, **_NO_PREFIX}] if ports else []
+    hosts.append({**_strangers(_by_listener(wide, _MISDIRECTED) if wide else None), **_NO_PREFIX})
     return _configuration("own", hosts)
 
 
@@ -77,9 +83,6 @@ def _configuration(name: str, hosts: list[Json]) -> Json:
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": name,
         "ignore_port_in_host_matching": True,
-        # First what a client sent is taken away, then the route says its own.
-        "most_specific_header_mutations_wins": True,
-        "request_headers_to_remove": list(_STRIPPED),
         "request_headers_to_add": common.overwrite({"x-forwarded-host": "%REQ(:AUTHORITY)%"}),
         "virtual_hosts": [{**host, "retry_policy": RETRY} for host in hosts],
     }
@@ -97,6 +100,7 @@ def _people(service: Service, domains: list[str]) -> Json:
     return {
         "name": f"host-{service.name}",
         "domains": [f"{service.name}.{domain}" for domain in domains],
+        **_NO_PREFIX,
         "routes": origin_routes(service, service.http_ports[0]),
     }
 
@@ -105,7 +109,8 @@ def _console(domains: list[str]) -> Json:
     """Kept for the hub's console. It has a folder of its own at the hub's HTTP, so that nothing else there is shown."""
     route = {"cluster": common.HUB_ADMIN, "timeout": "15s", "prefix_rewrite": f"{HUB_PATH}console/"}
     hosts = [f"{CONSOLE}.{domain}" for domain in domains]
-    return {"name": "console", "domains": hosts, "routes": [{"match": {"prefix": "/"}, "route": route}]}
+    routes = [{"match": {"prefix": "/"}, "route": route}]
+    return {"name": "console", "domains": hosts, "request_headers_to_remove": [SERVICE_HEADER], "routes": routes}
 
 
 def _tree(catalog: Catalog, domain: str | None, port: int) -> Json:
@@ -130,7 +135,8 @@ def _outer(path: str, lists: Mapping[str, list[Json]]) -> list[Json]:
 
 
 def _hub_health(match: Json) -> Json:
-    return {"match": match, "route": {"cluster": common.HUB_ADMIN, "timeout": "15s"}}
+    route = {"cluster": common.HUB_ADMIN, "timeout": "15s"}
+    return {"match": match, "route": route, "request_headers_to_remove": [SERVICE_HEADER]}
 
 
 def _by_listener(lists: Mapping[str, list[Json]], otherwise: Json | None = None) -> Json:
