@@ -15,12 +15,15 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.service_uses import USES, Ask
 from tests.support.hub import Hub
 from tests.support.process_tree import cpu_seconds, descendants
 from tests.support.real_services import CHECKOUT, hub_of, local_services
@@ -30,7 +33,7 @@ RECORDS = CHECKOUT / "benchmarks" / "services.json"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 COLUMNS = (
     *("service", "what it is", "version", "installed", "size"),
-    *("first start", "start", "from pause", "awake", "paused", "idle CPU"),
+    *("first start", "start", "from pause", "awake", "paused", "idle CPU", "used for"),
 )
 HOLD = 600.0
 REST = 180.0
@@ -60,6 +63,8 @@ class Row:
     """Proportional set size of all its processes."""
     paused: int | None = None
     idle_cpu: float | None = None
+    used: str = ""
+    """What was done with it, besides being asked for its health."""
     failure: str = ""
 
 
@@ -91,6 +96,26 @@ class Trial:
         if status != 200:
             raise Failed(f"{self._health} answered {status}: {body[:300].decode(errors='replace').strip()}")
         return time.monotonic() - begun
+
+    def use(self) -> str:
+        """Do one real thing with it, as a page of its own would; returns what."""
+        use = USES[self.name]
+        for ask in use.asks:
+            self._ask(ask)
+        return use.what
+
+    def _ask(self, ask: Ask) -> None:
+        origin = f"http://{self.name}.localhost:{self._hub.port}"
+        body = None if ask.content is None else json.dumps(ask.content).encode()
+        headers = {"Host": origin.removeprefix("http://"), "Origin": origin, "Content-Type": "application/json"}
+        request = urllib.request.Request(self._hub.base + ask.path, body, {**headers, **ask.headers})
+        try:
+            with urllib.request.urlopen(request, timeout=120) as response:
+                text = response.read().decode(errors="replace")
+        except urllib.error.HTTPError as error:
+            raise Failed(f"{ask.path} answered {error.code}: {error.read()[:300]!r}") from error
+        if ask.expect not in text:
+            raise Failed(f"{ask.path}: no {ask.expect} in {text[:300]}")
 
     def rest(self, state: str) -> None:
         """Send it to sleep, as often as it takes: the work of its own start counts as use for a minute."""
@@ -136,6 +161,7 @@ def measure(trial: Trial, version: str) -> Row:
         found["installed"] = trial.install()
         found["size"] = trial.size()
         found["first_start"] = trial.wake()
+        found["used"] = trial.use()
         trial.rest("stopped")
         found["start"] = trial.wake()
         time.sleep(SETTLE)
@@ -164,11 +190,11 @@ def table(rows: Mapping[str, Row], services: Mapping[str, Mapping[str, Any]]) ->
             continue
         row, about = rows[name], service["x-hub"]["description"]
         if row.failure:
-            lines.append(f"| {name} | {about} | {row.version} | failed: {row.failure} |" + " |" * 7)
+            lines.append(f"| {name} | {about} | {row.version} | failed: {row.failure} |" + " |" * (len(COLUMNS) - 4))
             continue
         cells = [name, about, row.version, _seconds(row.installed), _size(row.size), _seconds(row.first_start)]
         cells += [_seconds(row.start), _seconds(row.from_pause), _size(row.awake), _size(row.paused)]
-        cells += [f"{row.idle_cpu or 0:.1%}"]
+        cells += [f"{row.idle_cpu or 0:.1%}", row.used]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
