@@ -8,6 +8,7 @@ from services.catalog.model import Condition, Dependency, Port, Protocol
 from services.scaler.core import needing
 from services.scaler.core.effects import Drain, Prepare, Refuse, Resume, Start, Stop
 from services.scaler.core.events import (
+    BudgetSet,
     DemandKind,
     DrainRefused,
     Exited,
@@ -321,3 +322,16 @@ def test_a_paused_dependent_thaws_after_what_it_needs() -> None:
     scene.answer(scene.one(Start, "db"))
     scene.answer(scene.awaited["app-1"])
     assert len(scene.released()) == 1
+
+
+def test_what_a_service_uses_and_failed_meanwhile_is_tried_again_when_it_starts() -> None:
+    scene = Scene(entry("busy"), entry("llm"), entry("ui", uses=("llm",)), room=1)
+    scene.up("busy")
+    scene.traffic(busy=1)
+    scene.demand("ui")
+    scene.answer(scene.awaited["ui"])
+    failing(scene, "llm")
+    scene.wait(2)
+    scene.on(BudgetSet({}))
+    scene.one(Start, "ui")
+    scene.one(Prepare, "llm")

@@ -282,3 +282,12 @@ def test_a_demand_turns_that_stop_back_into_a_thaw() -> None:
     scene.answer(pause)
     assert scene.none(Stop)
     scene.one(Resume)
+
+
+def test_silence_that_was_read_long_ago_is_not_overlooked_by_a_drain() -> None:
+    scene = Scene(entry("a", busy=Busy(websocket_idle=60.0)))
+    scene.up("a")
+    scene.on(Traffic({"a": Flow(1, 0, silent=100.0)}))
+    scene.wait(10)
+    scene.on(SleepAsked("a"))
+    assert not scene.one(Drain).despite_silent
