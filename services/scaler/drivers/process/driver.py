@@ -164,16 +164,10 @@ class ProcessDriver:
         tree.begin(live.root)
         if self._platform.controllers:
             # Memory is charged to the group that a process is in when it asks for it: the limit must hold from now on.
-            self._begin_enclosing(live)
+            live.begin_enclosing()
         live.watch(self._on_exit)
         self._keep_logs()
         return Running(record.endpoints, process.pid)
-
-    async def _enclose(self, live: Replica) -> None:
-        try:
-            await asyncio.to_thread(live.tree.enclose)
-        except OSError as error:
-            log.warning("replica %s is not in a control group of its own: %s", live.id, error)
 
     async def ready(self, service: Service, replica: ReplicaId) -> None:
         live = self._replicas.get(replica)
@@ -200,7 +194,7 @@ class ProcessDriver:
         async with live.verb:
             self._living(replica)  # a stop may have come first
             self._unwatch(live)
-            await self._enclosed(live)
+            await live.enclosed()
             live.frozen_with = thawing.worth_watching(await asyncio.to_thread(live.tree.members))
             freezing = asyncio.create_task(asyncio.to_thread(live.tree.freeze, _FREEZE_WITHIN))
             try:
@@ -252,7 +246,7 @@ class ProcessDriver:
             if self._replicas.get(replica) is not live:
                 return self._gone(replica)
             self._phase(live, Phase.STOPPING)
-            await self._not_enclosing(live)
+            await live.not_enclosing()
             polite = ending.number(service.stop_signal)
             manner = await ending.end(live.tree, live.root, polite, service.stop_grace)
             await self._drop(live)
@@ -272,7 +266,7 @@ class ProcessDriver:
         async with live.verb:
             if self._replicas.get(live.id) is live:
                 self._phase(live, Phase.STOPPING)
-                await self._not_enclosing(live)
+                await live.not_enclosing()
                 await ending.kill(live.tree)
                 await self._drop(live)
 
@@ -345,11 +339,8 @@ class ProcessDriver:
         await asyncio.sleep(_AFTER_SERVING)
         if live.stopping or live.verb.locked():
             return
-        await self._enclosed(live)
-        try:
-            await asyncio.to_thread(live.tree.gather)
-        except OSError as error:
-            log.warning("some of %s is outside its control group: %s", live.id, error)
+        await live.enclosed()
+        await live.gathered()
         self._meter.restart(live.id, await asyncio.to_thread(self._meter.cpu_seconds, live))
         if not live.record.exposed:
             await self._end_if_exposed(live)
@@ -382,19 +373,6 @@ class ProcessDriver:
     def _phase(self, live: Replica, phase: Phase) -> None:
         live.record = replace(live.record, phase=phase)
         self._records.write(live.record)
-
-    def _begin_enclosing(self, live: Replica) -> asyncio.Task[None]:
-        if live.enclosing is None:
-            live.enclosing = asyncio.get_running_loop().create_task(self._enclose(live))
-        return live.enclosing
-
-    async def _enclosed(self, live: Replica) -> None:
-        await asyncio.shield(self._begin_enclosing(live))
-
-    async def _not_enclosing(self, live: Replica) -> None:
-        """The end of a tree does not need its group, but must not meet its making."""
-        if live.enclosing is not None:
-            await asyncio.shield(live.enclosing)
 
     def _keep_logs(self) -> None:
         if self._replicas and (self._keeper is None or self._keeper.done()):

@@ -7,6 +7,7 @@ not decide what an exit means; the driver asked to be told.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import subprocess
@@ -17,6 +18,8 @@ from services.scaler.drivers.process import logs
 from services.scaler.drivers.process.containment import Containment
 from services.scaler.drivers.process.proc import Identity, Process, lives
 from services.scaler.drivers.process.records import Record
+
+log = logging.getLogger(__name__)
 
 
 class Replica:
@@ -58,6 +61,33 @@ class Replica:
     def root(self) -> Identity:
         assert self.record.root is not None
         return self.record.root
+
+    def begin_enclosing(self) -> asyncio.Task[None]:
+        """Put it into its control group, in the background. Idempotent."""
+        if self.enclosing is None:
+            self.enclosing = asyncio.get_running_loop().create_task(self._enclose())
+        return self.enclosing
+
+    async def enclosed(self) -> None:
+        await asyncio.shield(self.begin_enclosing())
+
+    async def not_enclosing(self) -> None:
+        """The end of a tree does not need its group, but must not meet its making."""
+        if self.enclosing is not None:
+            await asyncio.shield(self.enclosing)
+
+    async def gathered(self) -> None:
+        """What it forked before it was enclosed is inside as well."""
+        try:
+            await asyncio.to_thread(self.tree.gather)
+        except OSError as error:
+            log.warning("some of %s is outside its control group: %s", self.id, error)
+
+    async def _enclose(self) -> None:
+        try:
+            await asyncio.to_thread(self.tree.enclose)
+        except OSError as error:
+            log.warning("replica %s is not in a control group of its own: %s", self.id, error)
 
     def watch(self, on_exit: Callable[[Replica], None]) -> None:
         """Begin to watch the root program; `on_exit` is called once, from the event loop, maybe before this returns."""
