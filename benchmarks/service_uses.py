@@ -37,7 +37,7 @@ USES: Mapping[str, Use] = {
     "label-studio": Use("its login page", (Ask("/user/login/", "csrfmiddlewaretoken"),)),
     "datasette": Use("a query in SQL", (Ask("/data.json?sql=select+6*7+as+answer&_shape=array", '"answer": 42'),)),
     "jupyter": Use("its kernels listed", (Ask("/api/kernelspecs", '"python3"'), Ask("/lab", "JupyterLab"))),
-    "marimo": Use("its page", (Ask("/", "marimo-mount"),)),
+    "marimo": Use("its page", (Ask("/", "<title>marimo"),)),
     "streamlit": Use("its page", (Ask("/", "<title>Streamlit"),)),
     "mcpo": Use("a tool called", (Ask("/get_current_time", "Europe/Berlin", {"timezone": "Europe/Berlin"}),)),
     "llama": Use("a chat completed", (Ask("/v1/chat/completions", '"completion_tokens":4', _HELLO),)),
