@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from services.scaler.core.effects import Refuse
 from services.scaler.core.events import DemandKind, ReplicaId
+from services.scaler.mesh.accept_queue import room_at
 from services.scaler.mesh.base import Demands, HeldRequest
 from services.scaler.mesh.names import Target
 from services.scaler.mesh.slices import INTERVAL, Slices
@@ -43,8 +44,10 @@ class _Check:
 
 
 class HeldChecks:
-    def __init__(self, demands: Demands) -> None:
+    def __init__(self, demands: Demands, room: Callable[[str], int | None] = room_at) -> None:
+        """`room`: how many connections the listener of an endpoint has room for; None where that is not known."""
         self._demands = demands
+        self._room = room
         self._ids = itertools.count(1)
         self._checks: dict[int, _Check] = {}
         self._slices: dict[ReplicaId, Slices] = {}
@@ -84,7 +87,7 @@ class HeldChecks:
         if check is None or check.outcome.done() or check.replica is not None:
             return
         check.replica, check.endpoint = replica, endpoint
-        if self._slices.setdefault(replica, Slices()).add(number):
+        if self._slices.setdefault(replica, Slices()).add(number, self._room(endpoint)):
             self._let_go(number)
         self._set_timer(replica)
 
@@ -139,7 +142,9 @@ class HeldChecks:
 
     def _next_slice(self, replica: ReplicaId) -> None:
         self._timers.pop(replica, None)
-        for number in self._slices[replica].next():
+        slices = self._slices[replica]
+        first = self._checks.get(slices.first) if slices else None
+        for number in slices.next(self._room(first.endpoint) if first else None):
             self._let_go(number)
         self._set_timer(replica)
 

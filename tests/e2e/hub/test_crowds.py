@@ -25,7 +25,7 @@ STARTS_AT_ONCE = 16
 async def test_two_hundred_clients_of_a_sleeping_service_cost_one_start(
     workshop: Workshop, start_hub: StartHub, kind: str
 ) -> None:
-    hub = start_hub({"crowd": workshop.upstream("crowd", kind, "--delay", "0.5")})
+    hub = start_hub({"crowd": workshop.upstream("crowd", kind, "--delay", "3")})
     body = os.urandom(200_000)
     async with client(hub.base) as caller:
         gets = [caller.get("crowd", kind) for _ in range(100)]
@@ -37,13 +37,24 @@ async def test_two_hundred_clients_of_a_sleeping_service_cost_one_start(
     assert sorted(workshop.posts("crowd")) == sorted(f"p{n}" for n in range(100))
 
 
+async def test_a_program_that_accepts_slowly_is_never_overrun_by_those_who_waited(
+    workshop: Workshop, start_hub: StartHub
+) -> None:
+    hub = start_hub({"crowd": workshop.upstream("crowd", "asyncio", "--delay", "3", "--think", "0.03")})
+    body = os.urandom(200_000)
+    async with client(hub.base) as caller:
+        tally = await together([caller.post("crowd", len(body), identifier=f"p{n}", body=body) for n in range(150)])
+    tally.demand_all_served()
+    assert len(workshop.posts("crowd")) == 150
+
+
 async def test_two_hundred_clients_of_a_frozen_service_thaw_it_once(workshop: Workshop, start_hub: StartHub) -> None:
-    hub = start_hub({"crowd": workshop.upstream("crowd", "asyncio", rests=Rests(idle=0.5))})
+    hub = start_hub({"crowd": workshop.upstream("crowd", "aiohttp", rests=Rests(idle=0.5))})
     body = os.urandom(200_000)
     async with client(hub.base) as caller:
         (await together([caller.get("crowd")])).demand_all_served()
         await hub.until("crowd", "paused")
-        gets = [caller.get("crowd", "asyncio") for _ in range(100)]
+        gets = [caller.get("crowd", "aiohttp") for _ in range(100)]
         posts = [caller.post("crowd", len(body), body=body) for _ in range(100)]
         tally = await together([*gets, *posts])
     tally.demand_all_served()

@@ -61,6 +61,7 @@ def options(description: str) -> argparse.Namespace:
     parser.add_argument("--keep-alive", type=float, default=2.0, help="seconds an idle connection is kept")
     parser.add_argument("--timeout", type=int, default=30, help="gunicorn's patience with a silent worker, seconds")
     parser.add_argument("--ballast", type=int, default=0, help="MiB of memory to hold")
+    parser.add_argument("--think", type=float, default=0.0, help="seconds a POST stops everything (asyncio alone)")
     parser.add_argument("--stubborn", action="store_true", help="ignore SIGTERM (asyncio alone)")
     return parser.parse_args()
 

@@ -23,6 +23,8 @@ from urllib.parse import parse_qs, urlsplit
 from identity import Identity, begin, digest_answer, options, sized, tick
 
 BACKLOG = 5
+FIRST_REQUEST = 60.0
+"""Seconds a new connection may take to say what it wants."""
 WEBSOCKET_KEY = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 GONE = (ConnectionError, asyncio.IncompleteReadError, TimeoutError)
 
@@ -42,15 +44,18 @@ class Request:
 
 
 class Server:
-    def __init__(self, identity: Identity, keep_alive: float) -> None:
+    def __init__(self, identity: Identity, keep_alive: float, think: float) -> None:
         self._identity = identity
         self._keep_alive = keep_alive
+        self._think = think
 
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        patience = FIRST_REQUEST
         with suppress(*GONE):
-            while request := await asyncio.wait_for(read_head(reader), self._keep_alive):
+            while request := await asyncio.wait_for(read_head(reader), patience):
                 if not await self._answer(request, reader, writer) or request.headers.get("connection") == "close":
                     break
+                patience = self._keep_alive
         writer.close()
         with suppress(*GONE):
             await writer.wait_closed()
@@ -66,6 +71,7 @@ class Server:
             return False
         if request.path == "/echo-sha":
             self._identity.post(request.headers.get("x-post-id"))
+            think(self._think)
             await self._reply(writer, 200, await digest_of(request, reader), "application/json")
             return True
         await drain_body(request, reader)
@@ -187,6 +193,11 @@ async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     return opcode & 0x0F, bytes(byte ^ mask[i % 4] for i, byte in enumerate(data))
 
 
+def think(seconds: float) -> None:
+    """Stop everything, as a program does that computes on its only thread."""
+    time.sleep(seconds)
+
+
 def spin(seconds: float) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -199,7 +210,7 @@ async def main() -> None:
     if chosen.stubborn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     ballast = bytearray(os.urandom(1024) * (chosen.ballast * 1024))
-    server = Server(identity, chosen.keep_alive)
+    server = Server(identity, chosen.keep_alive, chosen.think)
     listener = await asyncio.start_server(server.connection, chosen.host, chosen.port, backlog=BACKLOG)
     async with listener:
         await listener.serve_forever()
