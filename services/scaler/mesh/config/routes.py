@@ -1,8 +1,8 @@
 """The RDS files: `edge` for the one address of everything, `own` for the ports that belong to one service each.
 
-Paths are found by a tree and hosts by virtual hosts, since a list costs the last of a thousand services half of its
-throughput. Envoy takes one configuration from a file, and all own ports share theirs: every further subscription to a
-file would cost an inotify instance.
+Paths and hosts are found by trees, since a list costs the last of a thousand services half of its throughput. Envoy
+takes one configuration from a file, and all own ports share theirs: every further subscription to a file would cost an
+inotify instance.
 """
 
 from __future__ import annotations
@@ -22,18 +22,23 @@ from services.scaler.mesh.config.service_routes import (
     RETRY,
     api_routes,
     bare_routes,
+    monitor_routes,
+    monitors,
+    origin_monitor_routes,
     origin_routes,
 )
 from services.scaler.mesh.names import SERVICE_HEADER, cluster_name
 
-_ROUTE = "envoy.config.route.v3.Route"
+Lists = Mapping[str, list[Json]]
+"""Key in a tree → the routes found there."""
+
 _ROUTES = "envoy.config.route.v3.RouteList"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 CONSOLE = "hub"
-_NO_PREFIX = {"request_headers_to_remove": [PREFIX_HEADER]}
-"""Of origins that are a service's own: only routes below a path may say where they are."""
 OWN_KEY = "hub.own"
 """Filter state that an own port's listener sets: which service's port it is."""
+_NO_PREFIX = {"request_headers_to_remove": [PREFIX_HEADER]}
+"""Of origins that are a service's own: only routes below a path may say where they are."""
 
 # A page of somebody else's may give its own name the address of this machine, never a bare address: those are safe.
 _ADDRESS_LITERAL = r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:.]+\])(?::\d+)?"
@@ -44,14 +49,13 @@ def rds(catalog: Catalog, place: Place) -> Json:
     port = place.edge.port
     domains = [DOMAIN, *([place.domain] if place.domain else [])]
     here = {"typed_per_filter_config": map_back_here()}
-    hosts = [{"name": "api", "domains": _known(place), "matcher": _tree(catalog, DOMAIN, port), **here}]
+    hosts = [{"name": "api", "domains": _known(place), **_api(catalog, DOMAIN, port), **here}]
     if place.domain:
-        tree = _tree(catalog, place.domain, port)
-        hosts.append({"name": "api-domain", "domains": [place.domain], "matcher": tree, **here})
+        hosts.append({"name": "api-domain", "domains": [place.domain], **_api(catalog, place.domain, port), **here})
     hosts.append(_console(domains))
-    hosts.extend(_people(service, domains) for service in catalog.services.values() if service.http_ports)
+    hosts.append(_people(catalog, domains))
     if _is_wide(place.edge.host):
-        hosts.append({**_strangers(_tree(catalog, None, port)), **here})
+        hosts.append({**_strangers(_api(catalog, None, port)), **here})
     else:
         hosts.append(_strangers())
     return _configuration("edge", hosts)
@@ -61,10 +65,9 @@ def rds_own(catalog: Catalog, place: Place) -> Json:
     """Routes of the services' own ports."""
     known = [*_known(place), f"*.{DOMAIN}", *([place.domain, f"*.{place.domain}"] if place.domain else [])]
     ports = {key: own for key, own in own_ports(catalog) if own[1].protocol is not Protocol.TCP}
-    every = _by_listener({key: origin_routes(service, port) for key, (service, port, _) in ports.items()})
-    wide = {key: origin_routes(service, port) for key, (service, port, host) in ports.items() if not _is_loopback(host)}
-    hosts: list[Json] = [{"name": "own", "domains": known, "matcher": every, **_NO_PREFIX}] if ports else []
-    hosts.append({**_strangers(_by_listener(wide, _MISDIRECTED) if wide else None), **_NO_PREFIX})
+    wide = {key: own for key, own in ports.items() if not _is_loopback(own[2])}
+    hosts: list[Json] = [{"name": "own", "domains": known, **_by_listener(ports), **_NO_PREFIX}] if ports else []
+    hosts.append({**_strangers(_by_listener(wide) if wide else None), **_NO_PREFIX})
     return _configuration("own", hosts)
 
 
@@ -96,13 +99,20 @@ def _known(place: Place) -> list[str]:
     return [*LOOPBACK_NAMES, *([] if wild else [mine])]
 
 
-def _people(service: Service, domains: list[str]) -> Json:
-    return {
-        "name": f"host-{service.name}",
-        "domains": [f"{service.name}.{domain}" for domain in domains],
-        **_NO_PREFIX,
-        "routes": origin_routes(service, service.http_ports[0]),
+def _people(catalog: Catalog, domains: list[str]) -> Json:
+    """`NAME.localhost`. The host is looked up with its port, by its beginning; whatever stands behind, the name ends in
+    a domain of ours."""
+    served = {
+        f"{service.name}.{domain}": service
+        for service in catalog.services.values()
+        if service.http_ports
+        for domain in domains
     }
+    use = {host: origin_routes(service, service.http_ports[0]) for host, service in served.items()}
+    looking = {host: origin_monitor_routes(service, service.http_ports[0]) for host, service in served.items()}
+    wanted = [f"*.{domain}" for domain in domains]
+    trees = _both("prefix_match_map", _header(":authority"), use, looking, _MISDIRECTED)
+    return {"name": "people", "domains": wanted, **trees, **_NO_PREFIX}
 
 
 def _console(domains: list[str]) -> Json:
@@ -113,25 +123,31 @@ def _console(domains: list[str]) -> Json:
     return {"name": "console", "domains": hosts, "request_headers_to_remove": [SERVICE_HEADER], "routes": routes}
 
 
-def _tree(catalog: Catalog, domain: str | None, port: int) -> Json:
+def _api(catalog: Catalog, domain: str | None, port: int) -> Json:
     """The `/api` tree. `domain`: where a service's own origin is for this host; None: nowhere that we know."""
-    lists: dict[str, list[Json]] = {}
+    hub = [_hub_health({"path": "/api/health"}), _hub_health({"prefix": "/api/health/"})]
+    use: dict[str, list[Json]] = {"/api/health": hub}
+    looking: dict[str, list[Json]] = {"/api/health": hub}
     for service in catalog.services.values():
         if service.http_ports:
             origin = (f"{service.name}.{domain}", port) if domain else None
-            lists[f"{service.path}/"] = api_routes(service, origin=origin)
-            lists[service.path] = bare_routes(service, origin=origin)
-    lists["/api/health"] = [_hub_health({"path": "/api/health"}), _hub_health({"prefix": "/api/health/"})]
-    whole = {path: [*routes, *_outer(path, lists)] for path, routes in lists.items()}
-    return _matcher({"prefix_match_map": {"map": {path: _actions(routes) for path, routes in whole.items()}}}, _path())
+            use[f"{service.path}/"] = api_routes(service, origin)
+            use[service.path] = bare_routes(service, origin)
+            looking[service.path] = monitor_routes(service)
+    path = _header(":path")
+    return _both("prefix_match_map", path, _with_outer(use), _with_outer(looking), _NOT_FOUND)
 
 
-def _outer(path: str, lists: Mapping[str, list[Json]]) -> list[Json]:
+def _with_outer(lists: Lists) -> Lists:
     """The tree goes by the longest key and never back: `/api/a/bc` is found below `/api/a/b`, so that list must know
     the routes of `/api/a` too."""
+    return {path: [*routes, *_outer(path, lists)] for path, routes in lists.items()}
+
+
+def _outer(path: str, lists: Lists) -> list[Json]:
     parts = path.rstrip("/").split("/")
-    shorter = ("/".join(parts[:n]) + "/" for n in range(len(parts) - 1, 1, -1))
-    return [route for outer in shorter for route in lists.get(outer, ())]
+    shorter = ["/".join(parts[:n]) for n in range(len(parts) - 1, 1, -1)]
+    return [route for outer in shorter for key in (f"{outer}/", outer) for route in lists.get(key, ())]
 
 
 def _hub_health(match: Json) -> Json:
@@ -139,49 +155,50 @@ def _hub_health(match: Json) -> Json:
     return {"match": match, "route": route, "request_headers_to_remove": [SERVICE_HEADER]}
 
 
-def _by_listener(lists: Mapping[str, list[Json]], otherwise: Json | None = None) -> Json:
+def _by_listener(ports: Mapping[str, tuple[Service, Port, str]]) -> Json:
     message = "envoy.extensions.matching.common_inputs.network.v3.FilterStateInput"
     key = common.extension("envoy.matching.inputs.filter_state", message, key=OWN_KEY)
-    return _matcher(
-        {"exact_match_map": {"map": {name: _actions(routes) for name, routes in lists.items()}}}, key, otherwise
-    )
+    use = {name: origin_routes(service, port) for name, (service, port, _) in ports.items()}
+    looking = {name: origin_monitor_routes(service, port) for name, (service, port, _) in ports.items()}
+    return _both("exact_match_map", key, use, looking, _MISDIRECTED)
 
 
-def _matcher(tree: Json, key: Json, otherwise: Json | None = None) -> Json:
-    missing = _actions([otherwise or _refusal(404, "no such address here")])
-    return {"matcher_tree": {"input": key, **tree}, "on_no_match": missing}
+def _both(kind: str, key: Json, use: Lists, looking: Lists, otherwise: Json) -> Json:
+    """`matcher` of a virtual host: monitors have a tree of their own. One expression for all services: compiled once a
+    route it would take a fifth of Envoy's memory."""
+    agent = {"input": _header("user-agent"), "value_match": {"safe_regex": {"google_re2": {}, "regex": monitors()}}}
+    monitor = {"predicate": {"single_predicate": agent}, "on_match": {"matcher": _tree(kind, key, looking, otherwise)}}
+    others = {"matcher": _tree(kind, key, use, otherwise)}
+    return {"matcher": {"matcher_list": {"matchers": [monitor]}, "on_no_match": others}}
 
 
-def _path() -> Json:
-    message = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
-    return common.extension("path", message, header_name=":path")
+def _tree(kind: str, key: Json, lists: Lists, otherwise: Json) -> Json:
+    found = {kind: {"map": {name: _actions(routes) for name, routes in lists.items()}}}
+    # A tree without any entry is not allowed.
+    return {**({"matcher_tree": {"input": key, **found}} if lists else {}), "on_no_match": _actions([otherwise])}
 
 
-def _authority() -> Json:
-    message = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
-    return common.extension("authority", message, header_name=":authority")
+def _header(name: str) -> Json:
+    return common.extension(name, "envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=name)
 
 
 def _actions(routes: list[Json]) -> Json:
     return {"action": {"name": "routes", "typed_config": common.typed(_ROUTES, routes=routes)}}
 
 
-def _strangers(tree: Json | None = None) -> Json:
-    """An unknown Host is misdirected; a bare address finds the way where a tree is given for it."""
+def _strangers(known: Json | None = None) -> Json:
+    """An unknown Host is misdirected; a bare address finds the way of `known`, a virtual host's matcher."""
     unknown: Json = {"name": "unknown", "domains": ["*"]}
-    if tree is None:
+    if known is None:
         return {**unknown, "routes": [_MISDIRECTED]}
     literal = {"google_re2": {}, "regex": _ADDRESS_LITERAL}
-    predicate = {"single_predicate": {"input": _authority(), "value_match": {"safe_regex": literal}}}
-    matcher = {
-        "matcher_list": {"matchers": [{"predicate": predicate, "on_match": {"matcher": tree}}]},
-        "on_no_match": _actions([_MISDIRECTED]),
-    }
-    return {**unknown, "matcher": matcher}
+    predicate = {"single_predicate": {"input": _header(":authority"), "value_match": {"safe_regex": literal}}}
+    matchers = {"matcher_list": {"matchers": [{"predicate": predicate, "on_match": known}]}}
+    return {**unknown, "matcher": {**matchers, "on_no_match": _actions([_MISDIRECTED])}}
 
 
-def _refusal(status: int, message: str) -> Json:
-    body = json.dumps({"error": {"code": "misdirected" if status == 421 else "not-found", "message": message}})
+def _refusal(status: int, code: str, message: str) -> Json:
+    body = json.dumps({"error": {"code": code, "message": message}})
     return {
         "match": {"prefix": "/"},
         "direct_response": {"status": status, "body": {"inline_string": body}},
@@ -189,7 +206,8 @@ def _refusal(status: int, message: str) -> Json:
     }
 
 
-_MISDIRECTED = _refusal(421, "unknown host")
+_MISDIRECTED = _refusal(421, "misdirected", "unknown host")
+_NOT_FOUND = _refusal(404, "not-found", "no such address here")
 
 
 def _is_wide(host: str) -> bool:
