@@ -33,7 +33,7 @@ def test_a_destination_named_by_the_client_is_ignored_cold_and_warm(hub: Hub, wo
         for _ in ("cold", "warm"):
             status, _, body = hub.ask("/api/mine/echo-headers", headers=headers)
             assert status == 200
-            assert elsewhere not in body.decode()
+            # Awake, the header may reach the service as any other of the client's does; it never chooses where.
             assert seen(body).get("x-lazy-service") != "victim"
         with pytest.raises(BlockingIOError):
             trap.accept()
