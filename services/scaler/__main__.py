@@ -31,6 +31,7 @@ def main() -> int:
         data=arguments.data,
         edge=Edge(host.strip("[]"), int(port), tls is not None),
         memory=arguments.memory,
+        domain=arguments.domain,
         concurrency=arguments.concurrency,
         tls=tls,
     )
@@ -68,6 +69,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--listen", default="127.0.0.1:8000")
     parser.add_argument("--memory", type=int, help="bytes")
+    parser.add_argument("--domain", help="services are NAME.DOMAIN besides NAME.localhost")
     parser.add_argument("--concurrency", type=int, default=2)
     parser.add_argument("--tls-cert", type=Path)
     parser.add_argument("--tls-key", type=Path)

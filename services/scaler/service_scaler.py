@@ -45,6 +45,8 @@ class Config:
     catalog: tuple[Path, ...]
     data: Path
     edge: Edge
+    domain: str | None = None
+    """Services are NAME.DOMAIN besides NAME.localhost."""
     memory: int | None = None
     """Bytes that services may have in all; None: a share of the host's."""
     concurrency: int = 2
@@ -79,6 +81,7 @@ class ServiceScaler:
             self.control,
             self._gateway,
             concurrency=config.concurrency,
+            domain=config.domain,
             tls=(str(config.tls[0]), str(config.tls[1])) if config.tls else None,
         )
         self._background: list[asyncio.Task[None]] = []

@@ -16,6 +16,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--listen", type=Listen.parse, default=Listen())
     parser.add_argument("--memory", type=int)
+    parser.add_argument("--domain")
     parser.add_argument("--concurrency", type=int, default=0)
     parser.add_argument("--tls-cert", type=Path)
     parser.add_argument("--tls-key", type=Path)
@@ -26,6 +27,7 @@ def main(argv: list[str]) -> int:
         data=said.data.resolve(),
         listen=said.listen,
         memory=said.memory,
+        domain=said.domain,
         concurrency=said.concurrency,
         tls_cert=said.tls_cert,
         tls_key=said.tls_key,

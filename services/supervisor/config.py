@@ -75,6 +75,8 @@ class Config:
     data: Path
     """Absolute."""
     listen: Listen = Listen()
+    domain: str | None = None
+    """Name of this machine for others; services are NAME.DOMAIN there."""
     memory: int | None = None
     """Budget in bytes; None: the scaler takes the machine's."""
     concurrency: int = 0

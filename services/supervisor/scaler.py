@@ -15,6 +15,8 @@ def command(config: Config, sockets: Sockets, ready: int) -> list[str]:
     for catalog in config.catalogs:
         argv += ["--catalog", catalog]
     argv += ["--data", str(config.data), "--listen", str(config.listen), "--concurrency", str(config.workers)]
+    if config.domain is not None:
+        argv += ["--domain", config.domain]
     if config.memory is not None:
         argv += ["--memory", str(config.memory)]
     if config.tls_cert and config.tls_key:

@@ -35,7 +35,9 @@ class HubFailed(Exception):
 class Hub:
     """One hub. `services` is its catalogue; `memory` its budget, as the command takes it."""
 
-    def __init__(self, folder: Path, services: Mapping[str, Any], *, memory: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, services: Mapping[str, Any], *, memory: str | None = None, domain: str | None = None
+    ) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.layout = Layout.at(self.data)
@@ -43,6 +45,7 @@ class Hub:
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self._memory = memory
+        self._domain = domain
         self._process: subprocess.Popen[bytes] | None = None
         catalogue.write(self.catalogue, services)
 
@@ -52,6 +55,7 @@ class Hub:
     def command(self) -> list[str]:
         words = [str(AIHUB), "up", "--catalog", str(self.catalogue), "--data", str(self.data)]
         words += ["--listen", f"127.0.0.1:{self.port}"]
+        words += ["--domain", self._domain] if self._domain else []
         return words + (["--memory", self._memory] if self._memory else [])
 
     def up(self) -> None:
@@ -222,9 +226,11 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 @contextmanager
-def running(folder: Path, services: Mapping[str, Any], *, memory: str | None = None) -> Iterator[Hub]:
+def running(
+    folder: Path, services: Mapping[str, Any], *, memory: str | None = None, domain: str | None = None
+) -> Iterator[Hub]:
     """A hub that is up; afterwards it is down by SIGTERM and nothing of it lives, or HubFailed tells what does."""
-    hub = Hub(folder, services, memory=memory)
+    hub = Hub(folder, services, memory=memory, domain=domain)
     try:
         hub.up()
         yield hub

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import subprocess
 import sys
 import time
@@ -20,6 +21,11 @@ from services.supervisor import lock
 from services.supervisor.config import SCALER, Exit, Listen
 
 _CATALOG = "docker-compose.distributed-ai.yml"
+_EXPOSED = (
+    "note: other machines can reach the gateway now, and with it every service, notebooks and shells among them; the"
+    " hub asks nobody for a password: give the services theirs, or keep the port behind something that does"
+)
+_DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z")
 _UP_LIMIT = 180.0
 _LOOK = 0.05
 
@@ -29,6 +35,13 @@ def _listen(context: click.Context, parameter: click.Parameter, value: str) -> L
         return Listen.parse(value)
     except ValueError as error:
         raise click.BadParameter(str(error), context, parameter) from None
+
+
+def _domain(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """A DNS name or an IP address: what stands in the Host header of other machines' requests."""
+    if value is None or _DOMAIN.match(value.lower()):
+        return value.lower() if value else None
+    raise click.BadParameter(f"{value!r} is no DNS name such as box.lan, and no IPv4 address", context, parameter)
 
 
 @click.command()
@@ -41,6 +54,12 @@ def _listen(context: click.Context, parameter: click.Parameter, value: str) -> L
 )
 @options.data
 @click.option("--listen", callback=_listen, default="127.0.0.1:8000", show_default=True, metavar="HOST:PORT")
+@click.option(
+    "--domain",
+    callback=_domain,
+    metavar="NAME",
+    help="What other machines call this one: DOMAIN is the gateway there, NAME.DOMAIN a service.",
+)
 @click.option(
     "--memory", type=options.Size(), help="What all services together may take, as in 8G. Default: the host's."
 )
@@ -55,6 +74,7 @@ def up(
     catalogs: tuple[str, ...],
     layout: Layout,
     listen: Listen,
+    domain: str | None,
     memory: int | None,
     concurrency: int | None,
     tls_cert: Path | None,
@@ -72,18 +92,20 @@ def up(
       aihub up --detach
       aihub up --listen 127.0.0.1:9000 --data ~/other-hub
       aihub up --catalog my-services.yml --memory 8G
-      aihub up --listen 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem
+      aihub up --listen 0.0.0.0:8443 --domain box.lan --tls-cert cert.pem --tls-key key.pem
 
     Exit codes: 2 the catalogue has faults, 3 a hub already runs on the data folder, 4 the address is taken.
     """
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key go together")
+    if not listen.is_loopback:
+        click.echo(_EXPOSED, err=True)
     # -P: a folder named `services` where the user happens to stand must not be taken for ours.
     argv = [sys.executable, "-P", "-m", "services.supervisor", "--data", str(layout.data), "--listen", str(listen)]
     argv += ["--scaler", scaler]
     for catalog in _catalogs(catalogs):
         argv += ["--catalog", catalog]
-    for option, value in (("--memory", memory), ("--concurrency", concurrency)):
+    for option, value in (("--domain", domain), ("--memory", memory), ("--concurrency", concurrency)):
         argv += [option, str(value)] if value is not None else []
     if tls_cert and tls_key:
         argv += ["--tls-cert", str(tls_cert.resolve()), "--tls-key", str(tls_key.resolve())]

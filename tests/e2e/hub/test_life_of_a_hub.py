@@ -29,6 +29,23 @@ def test_a_second_hub_on_the_same_data_is_refused_with_a_clear_word(workshop: Wo
     assert hub.ask("/api/svc/")[2] == b"hello from asyncio\n"
 
 
+@pytest.mark.parametrize(
+    ("host", "path", "status"),
+    [
+        ("box.lan", "/api/svc/", 200),
+        ("box.lan:8000", "/api/svc/", 200),
+        ("svc.box.lan", "/", 200),
+        ("svc.other.lan", "/", 421),
+        ("10.1.2.3", "/api/svc/", 421),
+    ],
+)
+def test_a_hub_with_a_domain_answers_to_it_and_to_no_other(
+    workshop: Workshop, start_hub: StartHub, host: str, path: str, status: int
+) -> None:
+    hub = start_hub({"svc": workshop.upstream("svc")}, domain="box.lan")
+    assert hub.ask(path, headers={"Host": host})[0] == status
+
+
 def test_a_hub_on_a_taken_port_is_refused_and_leaves_nothing(tmp_path: Path, workshop: Workshop) -> None:
     hub = Hub(tmp_path, {"svc": workshop.upstream("svc")})
     with socket.create_server(("127.0.0.1", hub.port)), pytest.raises(HubFailed) as refused:
