@@ -103,6 +103,17 @@ def http_protocol(*, h2: bool, **common: Any) -> Json:
     return {name: typed(name, **fields)}
 
 
+def mapped(seen: int, shown: int) -> Json:
+    """For replies of Envoy's own: the client is shown another status."""
+    comparison = {"op": "EQ", "value": {"default_value": seen, "runtime_key": f"hub.code_{seen}"}}
+    return {"filter": {"status_code_filter": {"comparison": comparison}}, "status_code": shown}
+
+
+TOO_LARGE_TO_REPEAT = mapped(507, 503)
+"""A replica died under a request whose body is longer than what is kept to send it again: "insufficient storage" would
+send people looking at their disks."""
+
+
 def connection_manager(stat_prefix: str, *, filters: Sequence[Json] = (), **fields: Any) -> Json:
     """The network filter that speaks HTTP, with what edge, own ports and gate have in common."""
     message = "envoy.extensions.filters.http.router.v3.Router"
@@ -121,6 +132,7 @@ def connection_manager(stat_prefix: str, *, filters: Sequence[Json] = (), **fiel
             "initial_connection_window_size": CONNECTION_WINDOW_BYTES,
         },
         "http_filters": [*filters, router],
+        "local_reply_config": {"mappers": [TOO_LARGE_TO_REPEAT]},
         **fields,
     }
     name = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"

@@ -29,12 +29,13 @@ _TOLD = (
 
 
 def gate_listener(place: Place) -> Json:
+    mappers = [common.mapped(private, public) for public, private in CODES.items()]
     manager = common.connection_manager(
         "gate",
         filters=[_ext_authz()],
         early_header_mutation_extensions=[_no_destination()],
         route_config=_routes(),
-        local_reply_config={"mappers": [_mapper(private, public) for public, private in CODES.items()]},
+        local_reply_config={"mappers": [common.TOO_LARGE_TO_REPEAT, *mappers]},
     )
     return {
         "name": "gate",
@@ -103,8 +104,3 @@ def _ext_authz() -> Json:
             },
         },
     )
-
-
-def _mapper(private: int, public: int) -> Json:
-    comparison = {"op": "EQ", "value": {"default_value": private, "runtime_key": f"gate.code_{private}"}}
-    return {"filter": {"status_code_filter": {"comparison": comparison}}, "status_code": public}
