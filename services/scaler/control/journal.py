@@ -10,6 +10,7 @@ environments are left out of the record, and nothing that is decided depends on 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -31,44 +32,73 @@ _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Event)}
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {}
 _LONGEST = 2 << 20
 """Bytes after which a new file is begun; replaying one takes well under a second."""
+_REST_AFTER_FAULT = 5.0
+"""Seconds until a journal that could not be written is begun anew: the whole state is written then."""
 
 
 class Journal:
-    """Appends; one writer. `begin` must come first."""
+    """Appends; one writer. `begin` must come first.
+
+    A disk that takes no more must not stop a wake, so nothing here raises. What is missing a line is no journal any
+    more: it ends there, and a new one begins, from the state as it is then, when there is room.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "journal.jsonl"
         self._file: TextIO | None = None
         self._size = 0
+        self._again = float("-inf")
+        """Not before then a file is begun once more."""
 
     def begin(self, world: World) -> None:
         """Start a new file from this state; the one before is kept once."""
-        self.close()
-        if self.path.exists():
-            os.replace(self.path, self.path.with_suffix(".1.jsonl"))
-        self._file = open(self.path, "w", encoding="utf-8", buffering=1)  # noqa: SIM115 (kept open for our life)
-        os.chmod(self.path, 0o600)
-        self._size = 0
-        self._write({"state": dump_world(world)})
+        partial = self.path.with_suffix(".partial")
+        try:
+            file = open(partial, "w", encoding="utf-8", buffering=1)  # noqa: SIM115 (kept open for our life)
+        except OSError as error:
+            self._give_up(error, world.now)
+            return
+        before, self._file, self._size = self._file, file, 0
+        try:
+            os.chmod(partial, 0o600)
+            self._write({"state": dump_world(world)})
+            if self.path.exists():
+                os.replace(self.path, self.path.with_suffix(".1.jsonl"))
+            os.replace(partial, self.path)
+        except OSError as error:
+            self._give_up(error, world.now)
+        if before is not None:
+            _close(before)
 
     def record(self, event: Event, now: float, world: World) -> None:
         """Note an event that `world` has just taken in."""
-        if self._size > _LONGEST:
-            self.begin(world)
+        if self._file is None or self._size > _LONGEST:
+            if now >= self._again:
+                self.begin(world)
             return
-        self._write({"at": now, "is": type(event).__name__, "event": dump_event(event)})
+        try:
+            self._write({"at": now, "is": type(event).__name__, "event": dump_event(event)})
+        except OSError as error:
+            self._give_up(error, now)
 
     def close(self) -> None:
         if self._file is not None:
-            self._file.close()
+            _close(self._file)
             self._file = None
 
     def _write(self, record: Mapping[str, Any]) -> None:
-        assert self._file is not None, "begin() comes first"
-        try:
-            self._size += self._file.write(json.dumps(record, default=_plain, separators=(",", ":")) + "\n")
-        except OSError as error:  # a full disk must not stop a wake
-            log.warning("the journal cannot be written: %s", error)
+        assert self._file is not None
+        self._size += self._file.write(json.dumps(record, default=_plain, separators=(",", ":")) + "\n")
+
+    def _give_up(self, error: OSError, now: float) -> None:
+        log.warning("the journal cannot be written: %s", error)
+        self.close()
+        self._again = now + _REST_AFTER_FAULT
+
+
+def _close(file: TextIO) -> None:
+    with contextlib.suppress(OSError):  # what could not be written has been told of
+        file.close()
 
 
 def restore(folder: Path, settings: Settings) -> Fleet:

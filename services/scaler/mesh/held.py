@@ -117,7 +117,9 @@ class HeldChecks:
         slices = self._slices.get(replica)
         while slices:
             for number in slices.next():
-                self._checks[number].outcome.set_result(None)
+                outcome = self._checks[number].outcome
+                if not outcome.done():  # its client may have left in this very turn of the loop
+                    outcome.set_result(None)
 
     def forget(self, replica: ReplicaId) -> None:
         self.recall(replica)

@@ -7,6 +7,8 @@ import os
 import re
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,15 @@ async def refusal(bench: Bench, service: Service) -> tuple[str, float]:
     assert bench.events == []
     assert not driver.alive("svc-1")
     return str(told.value), took
+
+
+@contextmanager
+def no_room(bench: Bench, replica: str) -> Iterator[None]:
+    """Nothing can be written down of it, as on a full disk."""
+    in_the_way = bench.layout.replicas / f"{replica}.partial"
+    in_the_way.mkdir()
+    yield
+    in_the_way.rmdir()
 
 
 async def test_a_program_that_dies_at_once_is_told_at_once_with_its_last_words(bench: Bench) -> None:
@@ -232,6 +243,53 @@ async def test_a_full_disk_is_told_not_met(bench: Bench) -> None:
     low = ProcessDriver(bench.layout, bench.post, containment=bench.containment, disk_floor=1 << 60)
     told = {name: (well, remedy) for name, _, well, remedy in low.describe()}
     assert told["disk"] == (False, "aihub df; aihub prune")
+
+
+async def test_a_disk_that_takes_no_record_hinders_no_step_of_a_life(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service()
+    await driver.start(service, "svc-1")
+    with no_room(bench, "svc-1"):
+        await driver.ready(service, "svc-1")
+        await driver.pause(service, "svc-1")
+        await driver.resume(service, "svc-1")
+        await driver.stop(service, "svc-1")
+        assert bench.processes() == set()
+        assert not driver.alive("svc-1")
+
+
+async def test_what_was_done_while_nothing_could_be_written_down_is_found_by_the_next(bench: Bench) -> None:
+    driver = await bench.driver()
+    service = bench.service()
+    await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    with no_room(bench, "svc-1"):
+        await driver.pause(service, "svc-1")
+        await driver.close()
+    later = ProcessDriver(bench.layout, bench.post, containment=bench.containment)
+    bench.drivers.append(later)
+    assert [(found.replica, found.phase) for found in await later.adopt()] == [("svc-1", "ready")]
+    await later.ready(service, "svc-1")  # thawed: it answers
+    await later.stop(service, "svc-1")
+
+
+async def test_an_exit_is_told_although_nothing_can_be_written_down(bench: Bench, tmp_path: Path) -> None:
+    driver = await bench.driver()
+    service = bench.service("dies-when-told", str(tmp_path / "now"))
+    await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    with no_room(bench, "svc-1"):
+        (tmp_path / "now").touch()
+        await bench.event(Exited)
+        assert bench.processes() == set()
+
+
+async def test_a_start_that_cannot_be_written_down_begins_nothing(bench: Bench) -> None:
+    driver = await bench.driver()
+    with no_room(bench, "svc-1"):
+        with pytest.raises(StartError):
+            await driver.start(bench.service(), "svc-1")
+        assert bench.processes() == set()
 
 
 async def test_the_ports_of_a_replica_that_died_stay_leased_until_stop(bench: Bench, tmp_path: Path) -> None:

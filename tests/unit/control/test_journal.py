@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from services.catalog.model import Catalog, Dependency, Local, Port, Scaling, Service
@@ -129,3 +132,50 @@ def test_a_long_journal_begins_a_new_file_and_keeps_the_one_before(tmp_path: Pat
     assert (tmp_path / "journal.1.jsonl").exists()
     assert (tmp_path / "journal.jsonl").stat().st_size < (3 << 20)
     assert dump_world(restore(tmp_path, Settings()).world) == dump_world(fleet.world)
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Files take no byte beyond it, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_journal_that_met_a_full_disk_ends_there_and_begins_anew_when_there_is_room(tmp_path: Path) -> None:
+    fleet = Fleet(Settings())
+    journal = Journal(tmp_path)
+    journal.begin(fleet.world)
+    taken_in: list[dict[str, object]] = []
+
+    def take_in(event: Event, now: float) -> None:
+        fleet.handle(event, now)
+        journal.record(event, now, fleet.world)
+        taken_in.append(dump_world(fleet.world))
+
+    for event, now in STORY:
+        take_in(event, now)
+    with largest_file((tmp_path / "journal.jsonl").stat().st_size + 100):
+        for number in range(50):
+            take_in(PinSet("db", 1e6 + number), 20.0 + number / 10)
+        assert dump_world(restore(tmp_path, Settings()).world) in taken_in, "a state that there was"
+    take_in(PinSet("web", None), 40.0)
+    take_in(Tick(), 41.0)
+    journal.close()
+    assert dump_world(restore(tmp_path, Settings()).world) == taken_in[-1]
+
+
+def test_a_journal_for_which_there_is_no_room_keeps_the_one_before_and_hinders_nothing(tmp_path: Path) -> None:
+    before = dump_world(written(tmp_path, STORY).world)
+    fleet = restore(tmp_path, Settings())
+    journal = Journal(tmp_path)
+    with largest_file(10):
+        journal.begin(fleet.world)
+        for number in range(20):
+            fleet.handle(Tick(), 20.0 + number)
+            journal.record(Tick(), 20.0 + number, fleet.world)
+        journal.close()
+    assert dump_world(restore(tmp_path, Settings()).world) == before

@@ -134,3 +134,19 @@ async def test_beyond_the_most_nothing_is_held(monkeypatch: pytest.MonkeyPatch) 
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_client_that_leaves_in_the_moment_its_replica_goes_disturbs_nobody() -> None:
+    above = Above()
+    checks = HeldChecks(above)
+    tasks = hold(checks, 6)
+    await asyncio.sleep(0)
+    for request in list(above.asked):
+        checks.release(request.id, "chat-1", "127.0.0.1:1")
+    tasks[4].cancel()
+    checks.forget("chat-1")  # before the cancelled one has had its turn
+    await asyncio.gather(*tasks[:4])
+    checks.release(above.asked[6].id, "chat-2", "127.0.0.1:2")
+    assert await tasks[5] == Released("127.0.0.1:2")
+    assert len(above.asked) == 7
+    checks.close()

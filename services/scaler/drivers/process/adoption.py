@@ -73,7 +73,7 @@ async def _one(
         return None
     phase = await asyncio.to_thread(_settled, tree, root, record.phase)
     record = replace(record, pid=root.pid, start=root.start, phase=phase)
-    records.write(record)
+    records.note(record)
     return Replica(record, tree, layout.service_log(record.service), platform.mark(record.replica))
 
 

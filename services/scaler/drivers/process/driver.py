@@ -160,7 +160,7 @@ class ProcessDriver:
         # Our own child stays a zombie until we reap it, so it is always still there to be read.
         record = replace(record, pid=process.pid, start=seen.start if seen else 0)
         live = self._replicas[replica] = Replica(record, tree, path, mark, process)
-        self._records.write(record)
+        self._records.note(record)
         tree.begin(live.root)
         if self._platform.controllers:
             # Memory is charged to the group that a process is in when it asks for it: the limit must hold from now on.
@@ -372,7 +372,7 @@ class ProcessDriver:
 
     def _phase(self, live: Replica, phase: Phase) -> None:
         live.record = replace(live.record, phase=phase)
-        self._records.write(live.record)
+        self._records.note(live.record)
 
     def _keep_logs(self) -> None:
         if self._replicas and (self._keeper is None or self._keeper.done()):

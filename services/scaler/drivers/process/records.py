@@ -1,7 +1,9 @@
 """What is written down about each replica, so that a driver that comes after a `kill -9` knows what it finds.
 
 A record is written before the program is begun and before each step of its life, so at every moment the record says
-at least as much as has happened. Written by rename; not synced to disk, since nothing it tells of outlives a power cut.
+at least as much as has happened. Without room for the first one nothing is begun; without room for a later one the step
+is taken all the same, for a program that could not be ended would be worse. Written by rename; not synced to disk, since
+nothing it tells of outlives a power cut.
 """
 
 from __future__ import annotations
@@ -66,6 +68,13 @@ class Records:
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(asdict(record)))
         partial.replace(path)
+
+    def note(self, record: Record) -> None:
+        """As `write`, for a step that must not fail for want of disk: adoption looks at the program itself."""
+        try:
+            self.write(record)
+        except OSError as error:
+            log.warning("that %s is %s cannot be written down: %s", record.replica, record.phase, error)
 
     def remove(self, replica: ReplicaId) -> None:
         self._path(replica).unlink(missing_ok=True)
