@@ -2,8 +2,8 @@
 
 A record is written before the program is begun and before each step of its life, so at every moment the record says
 at least as much as has happened. Without room for the first one nothing is begun; without room for a later one the step
-is taken all the same, for a program that could not be ended would be worse. Written by rename; not synced to disk, since
-nothing it tells of outlives a power cut.
+is taken all the same, for a program that could not be ended would be worse. Written by rename; not synced to disk,
+since nothing it tells of outlives a power cut.
 """
 
 from __future__ import annotations
