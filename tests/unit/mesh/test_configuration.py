@@ -115,6 +115,19 @@ def test_no_listener_shares_its_port_or_has_large_buffers() -> None:
         assert listener["name"] == "gate" or listener["enable_reuse_port"] is False
 
 
+def test_no_listener_tells_a_client_507() -> None:
+    """Envoy says it where a replica dies under a body that is too long to be sent again: an outage, no full disk."""
+    documents = [lds(CATALOG, PLACE), bootstrap(PLACE, "hub")]
+    managers = [found for found in every("typed_config", documents) if "http_filters" in found]
+    assert {manager["stat_prefix"] for manager in managers} >= {"edge", "gate"}
+    for manager in managers:
+        shown = {
+            mapper["filter"]["status_code_filter"]["comparison"]["value"]["default_value"]: mapper["status_code"]
+            for mapper in manager["local_reply_config"]["mappers"]
+        }
+        assert shown[507] == 503
+
+
 def test_nothing_but_the_edge_and_published_ports_is_a_network_socket() -> None:
     plain = bootstrap(PLACE, "n")
     assert [place["port_value"] for place in every("socket_address", plain)] == [8000]
