@@ -236,7 +236,7 @@ class _Build:
     def _check_ports(self, hub: XHub, ports: tuple[Port, ...], lazy: bool, exposed: bool) -> None:
         if not ports and not exposed and hub.ports is None:
             if lazy:
-                self._tell((), "x-hub.port: a service on demand is woken by requests to its port")
+                self._tell((), "a port (under ports, or as x-hub.port), as requests to it wake a service on demand")
             elif hub.web:
                 self._tell(("x-hub", "web"), "x-hub.port beside it: pages are served at a port")
         if is_tcp(ports) and hub.web:

@@ -139,7 +139,8 @@ def _printable(text: str) -> str:
 
 def _short(file: str, base: str | None) -> str:
     try:
-        inside = FilePath(file).relative_to(base or os.getcwd())
+        folder = FilePath(base or os.getcwd())
+        # Whoever works in / is no person who stands there, but a process in the background.
+        return file if folder == FilePath("/") else str(FilePath(file).relative_to(folder))
     except (ValueError, OSError):
         return file
-    return str(inside)

@@ -142,7 +142,7 @@ class ProjectReader:
             return []
         except OSError as error:
             place = asked if asked.file else Mark(str(file), 0, 0)
-            self._findings.at(place, (), f"the file {file} can be read: {error.strerror or error}")
+            self._findings.at(place, (), f"a file that can be read, which {file} is not: {error.strerror or error}")
             return []
         self._findings.faults.extend(documents.faults)
         trees: list[Table] = []

@@ -54,7 +54,7 @@ RULES = {
     "port: 80, uses: [nobody]": "services.a.x-hub.uses: the name of a service, not 'nobody'",
     "port: 80, models: {a: b}": "services.a.x-hub.models: a list, not a mapping",
     "port: 80, models: [1]": "services.a.x-hub.models[0]: a text, not 1",
-    "web: true": "services.a: x-hub.port: a service on demand is woken by requests to its port",
+    "web: true": "services.a: a port (under ports, or as x-hub.port), as requests to it wake a service on demand",
     "ports: {grpc: {port: 1}}": "services.a.x-hub.ports: a port named main, not 'grpc'",
     "ports: {main: {port: 1}, x: {port: 1}}": "services.a.x-hub.ports.x: a port of its own; main has this one, not 1",
     "ports: {main: {port: 1, protocol: udp}}": "services.a.x-hub.ports.main.protocol: one of http, h2c, tcp, not 'udp'",
@@ -151,8 +151,8 @@ SERVICES = {
     "exposed (80, 81)",
     "{a: {image: x, ports: ['80:8x']}}": "services.a.ports[0]: a port such as 8080, 80:8080 or 127.0.0.1:80:8080/udp, not",
     "{a: {image: x, ports: [{target: 80, publish: 1}]}}": "(did you mean 'published'?)",
-    "{a: {image: x, deploy: {replicas: 0}}}": "services.a: x-hub.port: a service on demand is woken by requests",
-    "{a: {image: x, scale: 0}}": "services.a: x-hub.port: a service on demand",
+    "{a: {image: x, deploy: {replicas: 0}}}": "services.a: a port (under ports, or as x-hub.port), as requests",
+    "{a: {image: x, scale: 0}}": "services.a: a port (under ports, or as x-hub.port), as requests",
     "{a: {image: x, x-hub: {web: true}}}": "services.a.x-hub.web: x-hub.port beside it: pages are served at a port",
     "{a: {image: x, x-hub: {port: 1, scaling: {min_replicas: 0}}}}": "at least 1 for a service that is not on demand, not 0 "
     "(profiles: [on-demand] lets it sleep)",
@@ -207,7 +207,7 @@ FILES = {
     "services: {a: {image: '${X:?say which}'}}": "services.a.image: the variable X to be set: say which",
     "services: {a: {image: x, environment: {A: '${X'}}}": "services.a.environment.A: a closing } after ${; write $$ for a "
     "dollar sign, not a text that is not shown here",
-    "include: [no.yml]": "c.yml:1:11: the file ",
+    "include: [no.yml]": "c.yml:1:11: a file that can be read, which ",
     "include: x": "include: a list of files, not 'x'",
     "include: [{paths: a}]": "(did you mean 'path'?)",
     "include: [https://example.org/c.yml]": "include[0].path: the path of a file on this machine",
@@ -283,3 +283,9 @@ def test_a_fault_in_an_env_file_names_its_line(tmp_path: Path) -> None:
 def test_no_file_at_all_is_a_fault() -> None:
     with pytest.raises(CatalogError, match="at least one catalogue file"):
         load([])
+
+
+def test_a_process_in_the_background_names_whole_paths(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError) as caught:
+        load([tmp_path / "c.yml"], environ={})
+    assert caught.value.render("/").startswith(f"{tmp_path}/c.yml: ")
