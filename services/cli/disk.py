@@ -22,7 +22,7 @@ def usage(layout: Layout) -> dict[str, Any]:
             }
             for name in sorted(names)
         },
-        "cache": taken(layout.cache),
+        "cache": taken(layout.cache, alone=True),
         "models": taken(layout.models),
         "free": shutil.disk_usage(layout.data).free if layout.data.is_dir() else None,
     }
@@ -33,20 +33,23 @@ def prune(layout: Layout, names: tuple[str, ...], *, cache: bool) -> dict[str, A
 
     Only while no hub runs on the folder; the caller sees to that.
     """
-    removed, freed = [], 0
+    removed, freed, linked = [], 0, 0
     for name in sorted(_names(layout.envs)):
         if names and name not in names:
             continue
-        freed += _remove(layout.envs / name)
+        size, gone = _remove(layout.envs / name)
+        freed += gone
+        linked += size - gone
         removed.append(name)
     if cache:
-        freed += _remove(layout.cache)
+        freed += _remove(layout.cache)[1]
         layout.cache.mkdir(exist_ok=True)
-    return {"freed": freed, "removed": removed, "kept": {}}
+    return {"freed": freed, "cached": 0 if cache else linked, "removed": removed, "kept": {}}
 
 
-def taken(root: Path) -> int:
-    seen: set[tuple[int, int]] = set()
+def taken(root: Path, *, alone: bool = False) -> int:
+    """Bytes on disk. `alone`: without files that are linked from elsewhere too, which a removal does not free."""
+    links: dict[tuple[int, int], int] = {}
     total = 0
     for folder, _, files in os.walk(root):
         for name in [".", *files]:
@@ -54,18 +57,21 @@ def taken(root: Path) -> int:
                 found = os.lstat(os.path.join(folder, name))
             except OSError:
                 continue
-            if (found.st_dev, found.st_ino) not in seen:
-                seen.add((found.st_dev, found.st_ino))
+            inode = (found.st_dev, found.st_ino)
+            links[inode] = links.get(inode, 0) + 1
+            if links[inode] == (1 if name == "." or not alone else found.st_nlink):
                 total += found.st_blocks * 512
     if root.is_file():
         total += root.stat().st_blocks * 512
     return total
 
 
-def _remove(folder: Path) -> int:
-    size = taken(folder)
+def _remove(folder: Path) -> tuple[int, int]:
+    """What it took, and how much of it is free now: the rest is linked from elsewhere, most from the download cache."""
+    size, alone = taken(folder), taken(folder, alone=True)
     shutil.rmtree(folder, ignore_errors=True)
-    return size - taken(folder)
+    left = taken(folder)
+    return size - left, max(0, alone - left)
 
 
 def _names(folder: Path) -> set[str]:

@@ -47,7 +47,7 @@ class StandIn:
             case "GET", ["v1", "doctor"]:
                 return 200, {"checks": [{"name": "catalogue", "ok": True, "detail": "3 services", "remedy": ""}]}
             case "POST", ["v1", "prune"]:
-                return 200, {"freed": 5 << 30, "removed": ["hello"], "kept": {"chroma": "it runs"}}
+                return 200, {"freed": 5 << 30, "cached": 1 << 30, "removed": ["hello"], "kept": {"chroma": "it runs"}}
             case _, ["v1", "services", name, verb]:
                 return self._service(method, name, verb, query)
             case _:

@@ -22,7 +22,8 @@ from services.supervisor.config import SupervisorError
 def df(layout: Layout, as_json: bool) -> None:
     """Show what services take on the disk.
 
-    Data is kept for ever, environments can be installed again. Needs no running hub."""
+    Data is kept for ever, environments can be installed again. Files that an environment shares with the download cache
+    count for the environment. Needs no running hub."""
     runs = lock.holder(layout.lock) is not None
     found = Hub(layout).get("/v1/df", patience=120.0) if runs else disk.usage(layout)
     if as_json:
@@ -47,7 +48,8 @@ def df(layout: Layout, as_json: bool) -> None:
 def prune(names: tuple[str, ...], layout: Layout, as_json: bool, cache: bool, yes: bool) -> None:
     """Remove environments of services that do not run.
 
-    They are installed again at the next wake. Never data and never models. With names: of these services alone.
+    They are installed again at the next wake. Never data and never models. With names: of these services alone. The
+    download cache keeps the files that an environment shares with it, unless --cache removes it too.
 
     \b
     Examples:
@@ -69,11 +71,13 @@ def prune(names: tuple[str, ...], layout: Layout, as_json: bool, cache: bool, ye
         click.echo(f"kept {name}: {reason}")
     removed = ", ".join(found["removed"])
     click.echo(f"freed {words.size(found['freed'])}" + (f" ({removed})" if removed else ""))
+    if found.get("cached"):
+        click.echo(f"{words.size(found['cached'])} more stay in the download cache: aihub prune --cache frees them")
 
 
 def _prune_alone(layout: Layout, names: tuple[str, ...], cache: bool) -> dict[str, Any]:
     if not layout.data.is_dir():
-        return {"freed": 0, "removed": [], "kept": {}}
+        return {"freed": 0, "cached": 0, "removed": [], "kept": {}}
     try:
         held = lock.take(layout.lock)
     except SupervisorError as error:

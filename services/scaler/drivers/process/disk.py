@@ -33,7 +33,7 @@ def usage(layout: Layout) -> dict[str, Any]:
             }
             for name in sorted(names)
         },
-        "cache": taken(layout.cache),
+        "cache": taken(layout.cache, alone=True),
         "models": taken(layout.models),
         "free": free(layout.data),
     }
@@ -41,23 +41,26 @@ def usage(layout: Layout) -> dict[str, Any]:
 
 def prune(layout: Layout, names: Collection[str] | None, busy: Collection[str], *, cache: bool) -> dict[str, Any]:
     """Remove environments of services that are not `busy`; `names` None: of all."""
-    removed, kept, freed = [], {}, 0
+    removed, kept, freed, linked = [], {}, 0, 0
     for name in sorted(_names(layout.envs)):
         if names is not None and name not in names:
             continue
         if name in busy:
             kept[name] = "it runs or is being installed"
             continue
-        freed += _remove(layout.envs / name)
+        size, gone = _remove(layout.envs / name)
+        freed += gone
+        linked += size - gone
         removed.append(name)
     if cache:
-        freed += _remove(layout.cache)
+        freed += _remove(layout.cache)[1]
         layout.cache.mkdir(exist_ok=True)
-    return {"freed": freed, "removed": removed, "kept": kept}
+    return {"freed": freed, "cached": 0 if cache else linked, "removed": removed, "kept": kept}
 
 
-def taken(root: Path) -> int:
-    seen: set[tuple[int, int]] = set()
+def taken(root: Path, *, alone: bool = False) -> int:
+    """Bytes on disk. `alone`: without files that are linked from elsewhere too, which a removal does not free."""
+    links: dict[tuple[int, int], int] = {}
     total = 0
     paths = [root] if root.is_file() else [Path(folder, name) for folder, _, files in os.walk(root) for name in files]
     for path in paths:
@@ -65,16 +68,19 @@ def taken(root: Path) -> int:
             found = path.lstat()
         except OSError:
             continue
-        if (found.st_dev, found.st_ino) not in seen:
-            seen.add((found.st_dev, found.st_ino))
+        inode = (found.st_dev, found.st_ino)
+        links[inode] = links.get(inode, 0) + 1
+        if links[inode] == (found.st_nlink if alone else 1):
             total += found.st_blocks * 512
     return total
 
 
-def _remove(folder: Path) -> int:
-    before = taken(folder)
+def _remove(folder: Path) -> tuple[int, int]:
+    """What it took, and how much of it is free now: the rest is linked from elsewhere, most from the download cache."""
+    size, alone = taken(folder), taken(folder, alone=True)
     shutil.rmtree(folder, ignore_errors=True)
-    return before - taken(folder)
+    left = taken(folder)
+    return size - left, max(0, alone - left)
 
 
 def _names(folder: Path) -> set[str]:
