@@ -49,6 +49,8 @@ class Hub:
             body = answer.read()
         except (FileNotFoundError, ConnectionRefusedError):
             raise no_hub(self.layout.data) from None
+        except NotADirectoryError:
+            raise Failure(f"{self.layout.data} is no folder") from None
         except PermissionError:
             raise Failure(f"the hub on {self.layout.data} belongs to another user") from None
         except (OSError, http.client.HTTPException) as error:

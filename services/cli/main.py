@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from typing import Any
 
 import click
+
+from services.cli.failure import Failure
+from services.supervisor.config import SupervisorError
 
 _COMMANDS = {
     # name: (module, attribute)
@@ -55,6 +59,19 @@ class Commands(click.Group):
         if name not in _COMMANDS and not name.startswith("-") and near:
             ctx.fail(f"No such command '{name}'. Did you mean '{near[0]}'?")
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SupervisorError as error:
+            message, _, remedy = str(error).partition("\n")
+            raise Failure(message, code=error.code, remedy=remedy) from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            # A folder of somebody else, a full disk: the kernel's words, and the file they are about.
+            place = f"{error.filename}: " if error.filename else ""
+            raise Failure(f"{place}{error.strerror or error}") from None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

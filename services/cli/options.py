@@ -22,9 +22,17 @@ def data(command: F) -> F:
         "--data",
         "layout",
         metavar="DIR",
-        callback=lambda context, parameter, value: Layout.at(value),
+        type=click.Path(file_okay=False),
+        callback=_layout,
         help="Data folder of the hub. Default: $AIHUB_DATA, else ~/.local/share/aihub.",
     )(command)
+
+
+def _layout(context: click.Context, parameter: click.Parameter, value: str | None) -> Layout:
+    # An unset variable of a script must not mean the folder that is meant where nothing is said.
+    if value == "":
+        raise click.BadParameter("names no folder", context, parameter)
+    return Layout.at(value)
 
 
 def as_json(command: F) -> F:
@@ -35,6 +43,11 @@ class ServiceName(click.ParamType[str]):
     """The name of a service; the shell completes it from the running hub."""
 
     name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value:
+            self.fail("an empty name", param, ctx)
+        return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         try:
@@ -53,13 +66,19 @@ class Span(click.ParamType[float]):
 
     name = "time"
 
+    def __init__(self, least: float = 0.0) -> None:
+        self._least = least
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, float):
             return value
         try:
-            return words.seconds_of(str(value))
+            seconds = words.seconds_of(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if seconds < self._least:
+            self.fail(f"{value!r} is less than {words.span(self._least)}", param, ctx)
+        return seconds
 
 
 class Size(click.ParamType[int]):

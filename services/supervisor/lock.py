@@ -11,7 +11,7 @@ from services.supervisor.config import Exit, SupervisorError
 
 def take(path: Path) -> int:
     """The descriptor that holds the lock; close it to let go. Raises SupervisorError where another holds it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = _open(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -23,9 +23,12 @@ def take(path: Path) -> int:
 
 
 def holder(path: Path) -> int | None:
-    """The process that holds the lock; None where nobody does. 0 where somebody does who has not signed yet."""
+    """The process that holds the lock; None where nobody does. 0 where somebody does who has not signed yet.
+
+    Raises SupervisorError where that cannot be told.
+    """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = _open(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:
@@ -37,6 +40,15 @@ def holder(path: Path) -> int | None:
         return None
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_CLOEXEC, 0o600)
+    except PermissionError:
+        raise SupervisorError(Exit.FAILED, f"{path.parent} belongs to another user") from None
+    except NotADirectoryError:
+        raise SupervisorError(Exit.FAILED, f"{path.parent} is no folder") from None
 
 
 def _taken(path: Path) -> str:

@@ -32,7 +32,7 @@ def run(config: Config, say: Callable[[str], None] = tell) -> int:
             return int(error.code)
         except OSError as error:
             # A full disk, a folder of somebody else: the words of the kernel name the file.
-            say(f"error: {error}")
+            say(f"error: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}")
             return int(Exit.FAILED)
     return int(Exit.OK)
 

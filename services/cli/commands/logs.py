@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from services.cli import options
 from services.cli.failure import Failure
@@ -20,8 +21,14 @@ _PARTS = ("scaler", "envoy", "supervisor")
 _LOOK = 0.2
 
 
+class _LogName(options.ServiceName):
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        parts = [CompletionItem(part) for part in _PARTS if part.startswith(incomplete)]
+        return [*super().shell_complete(ctx, param, incomplete), *parts]
+
+
 @click.command()
-@options.service_name
+@click.argument("name", type=_LogName())
 @options.data
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now, until Ctrl-C.")
 @click.option("-n", "count", type=click.IntRange(0), default=100, show_default=True, help="Lines from the end.")
@@ -36,6 +43,8 @@ def logs(name: str, layout: Layout, follow: bool, count: int) -> None:
       aihub logs -f scaler
     """
     path = _path(layout, name)
+    if not os.access(path, os.R_OK):
+        raise Failure(f"{path} belongs to another user")
     begin = files.size(path)
     text = files.tail(path, count) if count else ""
     if text:

@@ -38,7 +38,7 @@ def restart(name: str, layout: Layout) -> None:
 @click.command()
 @options.service_name
 @options.data
-@click.option("--for", "span", type=options.Span(), help="As in 8h or 30m; without it until `aihub unpin`.")
+@click.option("--for", "span", type=options.Span(least=1.0), help="As in 8h or 30m; without it until `aihub unpin`.")
 def pin(name: str, layout: Layout, span: float | None) -> None:
     """Keep a service awake, and wake it where it sleeps.
 

@@ -44,11 +44,27 @@ def _domain(context: click.Context, parameter: click.Parameter, value: str | Non
     raise click.BadParameter(f"{value!r} is no DNS name such as box.lan, and no IPv4 address", context, parameter)
 
 
+def _check_tls(cert: Path, key: Path) -> None:
+    """Raises Failure where Envoy could not serve with them."""
+    import ssl
+
+    def password() -> str:
+        raise Failure(f"--tls-key {key} asks for a password; the hub wants one without", code=Exit.BAD_INPUT)
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password)
+    except OSError as error:
+        is_other = getattr(error, "reason", "") == "KEY_VALUES_MISMATCH"
+        why = "the key is not that of the certificate" if is_other else "no certificate with its key, in PEM form"
+        raise Failure(f"--tls-cert {cert} --tls-key {key}: {why}", code=Exit.BAD_INPUT) from None
+
+
 @click.command()
 @click.option(
     "--catalog",
     "catalogs",
     multiple=True,
+    type=click.Path(),
     metavar="FILE",
     help=f"Compose file or glob; repeatable. Default: {_CATALOG}.",
 )
@@ -98,6 +114,8 @@ def up(
     """
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("--tls-cert and --tls-key go together")
+    if tls_cert and tls_key:
+        _check_tls(tls_cert, tls_key)
     if not listen.is_loopback:
         click.echo(_EXPOSED, err=True)
     # -P: a folder named `services` where the user happens to stand must not be taken for ours.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -156,6 +158,7 @@ def test_df_and_prune_ask_a_running_hub(run: Commands, hub: StandIn) -> None:
     told = run("prune", "--yes", "--cache").output
     assert "kept chroma: it runs" in told
     assert "freed 5.0G (hello)" in told
+    assert "1.0G more stay in the download cache" in told
     assert hub.asked[-1] == "POST /v1/prune?cache=1"
 
 
@@ -173,6 +176,54 @@ def test_without_a_hub_df_counts_and_prune_removes_environments_but_never_data(r
     assert not (layout.cache / "file").exists()
     assert (layout.service_data("a") / "file").exists()
     assert (layout.models / "file").exists()
+
+
+def test_what_the_cache_and_an_environment_share_is_counted_once(run: Commands) -> None:
+    cached, installed = run.layout.cache / "wheel", run.layout.envs / "a" / "wheel"
+    installed.parent.mkdir()
+    cached.write_bytes(b"x" * 1_000_000)
+    installed.hardlink_to(cached)
+    found = json.loads(run("df", "--json").output)
+    assert found["services"]["a"]["env"] >= 1_000_000
+    assert found["cache"] < 100_000
+    told = json.loads(run("prune", "--yes", "--json").output)
+    assert told["freed"] < 100_000
+    assert told["cached"] >= 1_000_000
+    assert json.loads(run("prune", "--yes", "--cache", "--json").output)["freed"] >= 1_000_000
+
+
+@pytest.mark.parametrize(
+    "words", [["status"], ["df"], ["down"], ["doctor"], ["prune", "-y"], ["logs", "a"], ["up", "-d"]]
+)
+def test_a_data_folder_that_is_none_is_an_error_without_a_traceback(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "file").touch()
+    for folder in (str(tmp_path / "file"), str(tmp_path / "file" / "below"), ""):
+        told = CliRunner().invoke(aihub, [*words, "--data", folder])
+        assert told.exit_code in (Exit.FAILED, Exit.BAD_INPUT)
+        assert isinstance(told.exception, SystemExit)
+        assert "rror: " in told.output
+
+
+@pytest.mark.parametrize("words", [["df"], ["down"], ["doctor"], ["prune", "-y"], ["up", "-d"]])
+def test_a_hub_of_another_user_is_an_error_without_a_traceback(
+    run: Commands, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = os.open
+
+    def refused(path: object, *said: int, **more: int) -> int:
+        if path == run.layout.lock:
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path, *said, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", refused)
+    told = run(*words)
+    assert told.exit_code == Exit.FAILED
+    assert f"error: {run.layout.data} belongs to another user" in told.output
+
+
+def test_an_empty_name_is_bad_input(run: Commands, hub: StandIn) -> None:
+    assert run("explain", "").exit_code == Exit.BAD_INPUT
+    assert hub.asked == []
 
 
 def test_logs_are_read_without_a_hub_from_their_end(run: Commands) -> None:
@@ -202,6 +253,8 @@ def test_down_where_nothing_runs_succeeds_and_says_so(run: Commands) -> None:
         ["up", "--catalog", "no-such-file.yml"],
         ["up", "--memory", "much"],
         ["up", "--tls-cert", "/etc/passwd"],
+        ["up", "--tls-cert", "/etc/passwd", "--tls-key", "/etc/passwd"],
+        ["pin", "chroma", "--for", "0"],
         ["sleep", "chroma", "--to", "death"],
     ],
 )
@@ -214,3 +267,17 @@ def test_completion_is_a_script_for_the_shell(shell: str) -> None:
     told = CliRunner().invoke(aihub, ["completion", shell])
     assert told.exit_code == 0
     assert f"_AIHUB_COMPLETE={shell}_complete" in told.output
+
+
+def test_the_shell_completes_parts_of_the_hub_files_and_folders(run: Commands, hub: StandIn) -> None:
+    def completed(*words: str) -> list[str]:
+        env = {
+            "COMP_WORDS": " ".join(["aihub", *words]),
+            "COMP_CWORD": str(len(words)),
+            "_AIHUB_COMPLETE": "bash_complete",
+        }
+        return CliRunner(env=env).invoke(aihub, prog_name="aihub", complete_var="_AIHUB_COMPLETE").output.split()
+
+    assert completed("logs", "--data", str(run.layout.data), "sc") == ["plain,scaler"]
+    assert completed("status", "--data", "/t") == ["dir,/t"]
+    assert completed("up", "--catalog", "mine") == ["file,mine"]
