@@ -18,6 +18,14 @@ def test_a_user_of_the_client_alone_installs_neither_grpc_nor_docker() -> None:
     assert names == {"aiohttp"}
 
 
+def test_where_only_the_client_was_installed_the_command_says_so() -> None:
+    program = "import sys; sys.modules['click'] = None; from services.cli.entry import main; main()"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert told.returncode == 1
+    assert told.stderr.startswith("error: the command line of the hub is not installed")
+    assert "Traceback" not in told.stderr
+
+
 @pytest.mark.parametrize(
     "module",
     ["services.supervisor.__main__", "services.cli.main", "services.cli.commands.status", "services.cli.commands.wake"],
