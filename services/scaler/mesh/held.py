@@ -104,6 +104,10 @@ class HeldChecks:
                 found.setdefault(check.service, set()).add(number)
         return {service: frozenset(ids) for service, ids in found.items()}
 
+    def holds(self, service: str) -> bool:
+        """Whether anybody is held for the service."""
+        return any(check.service == service and not check.outcome.done() for check in self._checks.values())
+
     def waiting_for(self, replica: ReplicaId) -> int:
         """Released to the replica, and not yet let go."""
         return len(self._slices.get(replica, ()))

@@ -30,6 +30,10 @@ _LOOK_SLOWEST = 0.1
 _IN_TRANSIT = 0.05
 """Seconds within which a gateway has begun to forward a check that was released."""
 
+_SLICE = 0.002
+_BEHIND_SLICES = 2.0
+"""Seconds that publishing waits for slices at the most."""
+
 LastLook = Callable[[Published], Awaitable[None]]
 
 
@@ -56,6 +60,7 @@ class Resting:
         self._last_turn = itertools.count(1)
         self._known: dict[ReplicaId, Published] = {}
         self._baselines: dict[ReplicaId, _Baseline] = {}
+        self._deferred: dict[ReplicaId, asyncio.TimerHandle] = {}
 
     def configure(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -64,13 +69,42 @@ class Resting:
     def publish(self, replica: ReplicaId, service: str, endpoints: Mapping[str, str]) -> None:
         self._begin(replica)
         self._baselines.pop(replica, None)
-        published = Published(service, dict(endpoints))
-        self._known[replica] = published
+        self._known[replica] = Published(service, dict(endpoints))
+        if self._held.holds(service):
+            # Who comes now must not overtake the slices: a burst straight to a small backlog would lose requests.
+            # Until the held ones are through, everybody goes by the gate.
+            self._later(replica, asyncio.get_running_loop().time() + _BEHIND_SLICES)
+        else:
+            self._put(replica)
+
+    def _later(self, replica: ReplicaId, end: float) -> None:
+        loop = asyncio.get_running_loop()
+
+        def look() -> None:
+            if self._held.waiting_for(replica) and loop.time() < end:
+                self._later(replica, end)
+            else:
+                self._put(replica)
+
+        self._deferred[replica] = loop.call_later(_SLICE, look)
+
+    def _put(self, replica: ReplicaId) -> None:
+        published = self._known[replica]
+        self._not_later(replica)
         self._endpoints.put(replica, published)
-        self._push(service)
+        self._push(published.service)
+
+    def _not_later(self, replica: ReplicaId) -> bool:
+        """Whether its publishing was still due."""
+        timer = self._deferred.pop(replica, None)
+        if timer is not None:
+            timer.cancel()
+        return timer is not None
 
     async def drain(self, replica: ReplicaId, *, despite_silent: bool = False) -> None:
         """Raises Busy, Superseded."""
+        if replica in self._deferred:
+            self._put(replica)
         turn = self._begin(replica)
         self._baselines.pop(replica, None)
         published = self._endpoints.of(replica)
@@ -185,6 +219,7 @@ class Resting:
             self._gateways.push(after)
 
     def _begin(self, replica: ReplicaId) -> int:
+        self._not_later(replica)
         turn = next(self._last_turn)
         self._turns[replica] = turn
         return turn

@@ -37,6 +37,23 @@ async def test_two_hundred_clients_of_a_sleeping_service_cost_one_start(
     assert sorted(workshop.posts("crowd")) == sorted(f"p{n}" for n in range(100))
 
 
+async def test_those_who_come_at_the_moment_of_readiness_do_not_overtake_those_who_waited(
+    workshop: Workshop, start_hub: StartHub
+) -> None:
+    """A program that is up at once, with a backlog of five: part of the crowd comes when it is ready already."""
+    hub = start_hub({"crowd": workshop.upstream("crowd", "asyncio", "--think", "0.02")})
+    body = os.urandom(200_000)
+
+    async def late(number: int) -> Outcome:
+        await asyncio.sleep(number * 0.002)
+        return await caller.post("crowd", len(body), identifier=f"p{number}", body=body)
+
+    async with client(hub.base) as caller:
+        tally = await together([late(number) for number in range(150)])
+    tally.demand_all_served()
+    assert len(workshop.posts("crowd")) == 150
+
+
 async def test_a_program_that_accepts_slowly_is_never_overrun_by_those_who_waited(
     workshop: Workshop, start_hub: StartHub
 ) -> None:
