@@ -29,6 +29,8 @@ _GATEWAY_MARKS = ("x-forwarded-proto", "x-request-id", "x-forwarded-for")
 """Envoy sets the first two on everything it forwards."""
 
 _LONGEST_WAIT = 3600.0
+_LONGEST_PIN = 10 * 365 * 86400.0
+"""Longer than that is for ever, and should be said so."""
 
 
 def application(hub: Hub) -> web.Application:
@@ -115,7 +117,7 @@ class Api:
         return web.json_response(self._state(name))
 
     async def restart(self, request: web.Request) -> web.Response:
-        name = self._name(request)
+        name = self._runnable(request)
         refused = self._hub.why_not_restart(name)
         if refused:
             raise ApiError(409, "in-use", f"{name} is not restarted: {refused}", remedy="try again when it is idle")
@@ -123,8 +125,8 @@ class Api:
         return web.json_response(self._state(name), status=202)
 
     async def pin(self, request: web.Request) -> web.Response:
-        name = self._name(request)
-        seconds = _seconds(request, "for", None)
+        name = self._runnable(request)
+        seconds = _seconds(request, "for", None, most=_LONGEST_PIN)
         until = None if seconds is None else self._hub.control.clock.now() + seconds
         self._hub.control.post(PinSet(name, until))
         return web.json_response(self._state(name))
@@ -135,10 +137,7 @@ class Api:
         return web.json_response(self._state(name))
 
     async def pull(self, request: web.Request) -> web.Response:
-        name = self._name(request)
-        unavailable = self._hub.world.services[name].unavailable
-        if unavailable:
-            raise ApiError(409, "unavailable", unavailable)
+        name = self._runnable(request)
         self._hub.control.post(PullAsked(name))
         return web.json_response(self._state(name), status=202)
 
@@ -165,6 +164,13 @@ class Api:
     def _name(self, request: web.Request) -> str:
         return self._known(request.match_info["name"])
 
+    def _runnable(self, request: web.Request) -> str:
+        name = self._name(request)
+        unavailable = self._hub.world.services[name].unavailable
+        if unavailable:
+            raise ApiError(409, "unavailable", unavailable)
+        return name
+
     def _known(self, name: str) -> str:
         services = self._hub.world.services
         if name not in services:
@@ -189,7 +195,8 @@ def _seconds(request: web.Request, key: str, default: Any, most: float = float("
     except ValueError:
         value = -1.0
     if not 0 <= value <= most:
-        raise ApiError(400, "bad-value", f"{key}={text}: must be a number of seconds, at least 0")
+        bound = "" if most == float("inf") else f" and at most {most:.0f}"
+        raise ApiError(400, "bad-value", f"{key}={text}: must be a number of seconds, at least 0{bound}")
     return value
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -21,6 +21,7 @@ from services.scaler.core import resting
 from services.scaler.core.events import Pruned
 from services.scaler.core.state import Life, World
 from services.scaler.drivers.process.driver import ProcessDriver
+from services.scaler.drivers.process.sockets import listeners, listeners_of, owner_of
 
 _SLEEP_PATIENCE = 15.0
 """Seconds a `sleep` command waits for the rest it asked for."""
@@ -54,10 +55,11 @@ class Hub:
     def status(self) -> dict[str, Any]:
         """The whole of `aihub status --json`."""
         now = self.control.clock.now()
+        lost = {check["name"] for check in self._lost_ports()}
         return {
             "services": {
                 name: views.service_status(self.world, service, now)
-                | {"addresses": self._addresses(name), "install_bytes": self._to_install(service.spec)}
+                | {"addresses": self._addresses(name, lost), "install_bytes": self._to_install(service.spec)}
                 for name, service in self.world.services.items()
             },
             "processes": self._processes(),
@@ -139,10 +141,34 @@ class Hub:
         ]
         for name, detail, ok, remedy in self._driver.describe():
             found.append({"name": name, "ok": ok, "detail": detail, "remedy": remedy})
+        found += self._lost_ports()
         for service in self.world.services.values():
             if service.failure:
                 remedy = f"aihub logs {service.name}; aihub wake {service.name}"
                 found.append({"name": service.name, "ok": False, "detail": service.failure, "remedy": remedy})
+        return found
+
+    def _lost_ports(self) -> list[dict[str, Any]]:
+        """Own ports of services that somebody else holds. Envoy says so in its log alone and goes on without them."""
+        envoy = self._processes()["envoy"]
+        if envoy is None:
+            return []
+        held = {listener.port for listener in listeners_of([envoy])}
+        others = {listener.port: listener.inode for listener in listeners() if listener.port not in held}
+        found = []
+        for service in self.world.services.values():
+            for published in service.spec.publishes:
+                if published.number not in others and published.number != self.edge.port:
+                    continue  # ours, or about to be
+                holder = owner_of(others[published.number]) if published.number in others else None
+                who = f"{holder.name} (pid {holder.pid})" if holder else "another program"
+                if published.number == self.edge.port:
+                    who = "the gateway itself"
+                remedy = (
+                    f"give {service.name} another port in its catalogue entry, or end that program and restart the hub"
+                )
+                detail = f"its own port {published.host}:{published.number} is held by {who}"
+                found.append({"name": service.name, "ok": False, "detail": detail, "remedy": remedy})
         return found
 
     def metrics(self) -> bytes:
@@ -171,9 +197,10 @@ class Hub:
             return 0
         return spec.local.typical.install if spec.local else None
 
-    def _addresses(self, name: str) -> dict[str, str | None]:
+    def _addresses(self, name: str, lost: Collection[str]) -> dict[str, str | None]:
+        """`lost`: services whose own port somebody else holds."""
         where = addresses(self.world.services[name].spec, self.edge)
-        return {"api": where.api, "origin": where.origin, "own": where.own}
+        return {"api": where.api, "origin": where.origin, "own": None if name in lost else where.own}
 
     def _processes(self) -> dict[str, int | None]:
         try:

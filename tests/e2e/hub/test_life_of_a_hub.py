@@ -13,6 +13,7 @@ from tests.support.catalogue import Rests, Workshop
 from tests.support.clients import client, together
 from tests.support.hub import Hub, HubFailed
 from tests.support.hub_fixtures import StartHub
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.envoy, pytest.mark.process]
 
@@ -27,6 +28,34 @@ def test_a_second_hub_on_the_same_data_is_refused_with_a_clear_word(workshop: Wo
     assert "Traceback" not in str(refused.value)
     assert hub.pids() == before
     assert hub.ask("/api/svc/")[2] == b"hello from asyncio\n"
+
+
+def test_an_own_port_that_another_program_holds_is_told(workshop: Workshop, start_hub: StartHub) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken, free = other.getsockname()[1], free_port()
+        hub = start_hub(
+            {
+                "lost": workshop.upstream("lost", hub={"listen": taken}),
+                "well": workshop.upstream("well", hub={"listen": free}),
+            }
+        )
+        services = hub.status()["services"]
+        assert services["lost"]["addresses"]["own"] is None
+        assert services["well"]["addresses"]["own"] == f"http://127.0.0.1:{free}"
+        told = hub.cli("doctor").stdout
+    assert f"its own port 127.0.0.1:{taken} is held by" in told
+    assert str(free) not in told
+
+
+def test_what_cannot_run_here_is_neither_pinned_nor_restarted(workshop: Workshop, start_hub: StartHub) -> None:
+    hub = start_hub(
+        {"svc": workshop.upstream("svc"), "far": {"image": "far", "profiles": ["on-demand"], "expose": ["80"]}}
+    )
+    for words in (["pin", "far"], ["restart", "far"], ["pull", "far"]):
+        said = hub.cli(*words)
+        assert said.returncode != 0
+        assert "x-hub.local" in said.stderr
+    assert hub.cli("pin", "svc", "--for", "99999999h").returncode != 0
 
 
 @pytest.mark.parametrize(
