@@ -42,6 +42,8 @@ def command(binary: str, config: Config, layout: Layout, log: Path) -> list[str]
         binary,
         *("-c", str(layout.envoy / "bootstrap.json")),
         "--disable-hot-restart",
+        # A port that goes to another service tells its old connections so with the next answer, not within minutes.
+        *("--drain-strategy", "immediate"),
         *("--concurrency", str(config.workers)),
         *("--log-level", "warn"),
         *("--log-path", str(log)),

@@ -223,7 +223,8 @@ class Rig:
             path.unlink(missing_ok=True)
         self.connected.clear()
         command = [envoy_binary(), "-c", str(self.layout.envoy / "bootstrap.json"), "--disable-hot-restart"]
-        command += ["--concurrency", "2", "-l", "warn", "--log-path", str(self.layout.logs / "envoy.log")]
+        command += ["--drain-strategy", "immediate", "--concurrency", "2"]
+        command += ["-l", "warn", "--log-path", str(self.layout.logs / "envoy.log")]
         self._process = _start(command)
         await asyncio.wait_for(self.connected.wait(), READY_WITHIN)
         await self._ready()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -57,6 +58,26 @@ async def test_another_port_of_a_service_is_asked_for_by_name(hub: Rig, client: 
     async with client.get(f"{own(hub, 'two')}/x") as answer:
         assert answer.status == 200, await answer.text()
     assert [request.port for request in hub.director.actors["two"].asked] == ["other"]
+
+
+async def test_a_connection_to_a_port_that_went_to_another_service_is_closed_with_its_next_answer(hub: Rig) -> None:
+    services = dict(hub.catalog.services)
+    one, other = services[NAME], services["web"]
+    number = one.publishes[0].number
+    async with aiohttp.ClientSession() as client:  # one connection, kept open
+        async with client.get(f"http://127.0.0.1:{number}/a") as answer:
+            assert answer.status == 200
+        services[NAME] = replace(one, publishes=other.publishes)
+        services["web"] = replace(other, publishes=one.publishes)
+        hub.mesh.configure(replace(hub.catalog, services=services))
+        asked = hub.director.actors["web"].asked
+        statuses = []
+        while not asked:
+            async with client.get(f"http://127.0.0.1:{number}/b") as answer:
+                statuses.append(answer.status)
+            assert len(statuses) < 100, statuses
+            await asyncio.sleep(0.01)
+    assert set(statuses) <= {200, 421}
 
 
 async def test_a_longer_path_of_another_service_does_not_hide_ours(hub: Rig, client: aiohttp.ClientSession) -> None:
