@@ -38,6 +38,7 @@ from services.scaler.core.events import (
     PrepareFailed,
     Progress,
     Ready,
+    ReplicaId,
     Resumed,
     ResumeFailed,
     Started,
@@ -51,6 +52,9 @@ from services.scaler.mesh.base import Busy, Mesh, Superseded
 log = logging.getLogger(__name__)
 
 Post = Callable[[Event], None]
+
+_STOP_AGAIN = (0.1, 0.5, 2.0, 5.0, 10.0)
+"""Seconds until a hindered stop is tried again."""
 
 
 class Executor:
@@ -183,13 +187,24 @@ class Executor:
 
         await self._answer(verb(), lambda why: ResumeFailed(effect.replica, effect.attempt, why))
 
+    async def _see_stopped(self, spec: Service, replica: ReplicaId) -> str:
+        """A stop that the system hinders (no descriptor, no memory) is tried again: what is told as stopped while it
+        lives would get a second copy beside it."""
+        for delay in _STOP_AGAIN:
+            try:
+                return await self._driver.stop(spec, replica)
+            except OSError as error:
+                log.warning("stopping %s: %s; trying again in %g s", replica, error, delay)
+                await asyncio.sleep(delay)
+        return await self._driver.stop(spec, replica)
+
     async def _stop(self, effect: Stop) -> None:
         spec = self._spec_of(effect.service)
 
         async def verb() -> Event:
             # An endpoint of a replica that failed or was frozen by somebody else may still be published.
             await self._mesh.withdraw(effect.replica, urgent=True)
-            detail = await self._driver.stop(spec, effect.replica)
+            detail = await self._see_stopped(spec, effect.replica)
             self._mesh.forget(effect.replica)
             return Stopped(effect.replica, effect.attempt, detail)
 

@@ -239,6 +239,9 @@ def meddled(world: World, event: Meddled) -> None:
     service, replica = found
     world.decide(service.name, "meddled", f"{event.replica} was {event.now} by somebody else")
     if event.now == "paused" and replica.life in (Life.READY, Life.DRAINING, Life.WITHDRAWING):
+        if service.flow is not None and service.flow.active > 0 and not world.quiet(service):
+            # A request hangs in there, and its caller with it: nothing in use is stopped, by whomever.
+            service.waking, service.demanded_at = True, world.now
         attempt = world.new_attempt()
         replica.move(Life.PAUSED, attempt, world.now)
         replica.busy, service.restarting = "", False

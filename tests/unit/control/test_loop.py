@@ -163,3 +163,17 @@ async def test_a_hold_that_ends_while_nothing_else_happens_is_noticed(rig: Rig) 
     async with asyncio.timeout(5):
         await rig.control.settled(lambda: 1 in rig.mesh.refused)
     assert rig.mesh.refused[1].refusal == "waiting"
+
+
+async def test_a_stop_that_the_system_hinders_is_tried_again_until_it_is_done(rig: Rig) -> None:
+    await rig.awake()
+    rig.driver.faults["stop"] = OSError(24, "Too many open files")
+    rig.control.post(SleepAsked("web", "stopped"))
+    await rig.until("stopping")
+    while rig.driver.calls.count("stop web-1") < 2:  # noqa: ASYNC110 — a driver in memory tells nobody
+        await asyncio.sleep(0.01)
+    assert rig.driver.running == {"web-1": "ready"}
+    assert "web-1" in rig.web.replicas
+    del rig.driver.faults["stop"]
+    await rig.until("")
+    assert rig.driver.running == {}
