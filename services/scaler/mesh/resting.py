@@ -60,7 +60,7 @@ class Resting:
         self._last_turn = itertools.count(1)
         self._known: dict[ReplicaId, Published] = {}
         self._baselines: dict[ReplicaId, _Baseline] = {}
-        self._deferred: dict[ReplicaId, asyncio.TimerHandle] = {}
+        self._deferred: dict[ReplicaId, asyncio.Handle] = {}
 
     def configure(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -73,20 +73,19 @@ class Resting:
         if self._held.holds(service):
             # Who comes now must not overtake the slices: a burst straight to a small backlog would lose requests.
             # Until the held ones are through, everybody goes by the gate.
-            self._later(replica, asyncio.get_running_loop().time() + _BEHIND_SLICES)
+            loop = asyncio.get_running_loop()
+            end = loop.time() + _BEHIND_SLICES
+            # The releases of this very step come next; where they need no slices, nobody waits any longer.
+            self._deferred[replica] = loop.call_soon(self._look, replica, end)
         else:
             self._put(replica)
 
-    def _later(self, replica: ReplicaId, end: float) -> None:
+    def _look(self, replica: ReplicaId, end: float) -> None:
         loop = asyncio.get_running_loop()
-
-        def look() -> None:
-            if self._held.waiting_for(replica) and loop.time() < end:
-                self._later(replica, end)
-            else:
-                self._put(replica)
-
-        self._deferred[replica] = loop.call_later(_SLICE, look)
+        if self._held.waiting_for(replica) and loop.time() < end:
+            self._deferred[replica] = loop.call_later(_SLICE, self._look, replica, end)
+        else:
+            self._put(replica)
 
     def _put(self, replica: ReplicaId) -> None:
         published = self._known[replica]
