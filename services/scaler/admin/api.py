@@ -22,6 +22,7 @@ from services.scaler.core.events import (
     SleepAsked,
     Unpinned,
 )
+from services.scaler.mesh.replies import state_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -150,16 +151,7 @@ class Api:
     def _state(self, name: str) -> dict[str, Any]:
         view = self._hub.control.view(name)
         assert view is not None
-        return {
-            "service": name,
-            "state": view.state,
-            "phase": view.phase,
-            "detail": view.detail,
-            "progress": view.progress,
-            "estimate_s": view.estimate,
-            "queue_position": view.queue_position,
-            "reason": view.reason,
-        }
+        return state_of(view)
 
     def _name(self, request: web.Request) -> str:
         return self._known(request.match_info["name"])

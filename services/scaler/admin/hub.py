@@ -88,17 +88,10 @@ class Hub:
         }
 
     def why_not_sleep(self, name: str) -> str:
-        service = self.world.services[name]
-        reasons = resting.use(self.world, service)
-        if service.min_replicas:
-            reasons.append("it is always on")
-        return ", ".join(reasons)
+        return ", ".join(resting.against_sleep(self.world, self.world.services[name]))
 
     def why_not_restart(self, name: str) -> str:
-        service = self.world.services[name]
-        if not service.in_life(Life.READY):
-            return ""
-        return ", ".join(reason for reason in resting.use(self.world, service) if reason != "pinned")
+        return ", ".join(resting.against_restart(self.world, self.world.services[name]))
 
     async def until_resting(self, name: str, to: str) -> None:
         """Wait until no replica serves (with `stopped`: none is left), or for a short while."""

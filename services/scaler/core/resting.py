@@ -61,13 +61,23 @@ def rest(world: World, service: ServiceState, replica: Replica, to: str, reason:
     world.emit(Drain(replica.id, service.name, replica.attempt, despite_silent=silent))
 
 
+def against_sleep(world: World, service: ServiceState) -> list[str]:
+    """Why it is not put to sleep by a command now; empty where nothing speaks against it."""
+    return [*use(world, service), *(["it is always on"] if service.min_replicas else [])]
+
+
+def against_restart(world: World, service: ServiceState) -> list[str]:
+    """Why it is not restarted by a command now; empty where nothing speaks against it."""
+    if not service.in_life(Life.READY):
+        return []
+    return [reason for reason in use(world, service) if reason != "pinned"]
+
+
 def sleep_asked(world: World, event: SleepAsked) -> None:
     service = world.services.get(event.service)
     if service is None:
         return
-    reasons = use(world, service)
-    if service.min_replicas:
-        reasons.append("it is always on")
+    reasons = against_sleep(world, service)
     if reasons:
         world.decide(service.name, "stay", f"asked to sleep, but {', '.join(reasons)}")
         return
@@ -85,8 +95,8 @@ def restart_asked(world: World, name: str) -> None:
     service = world.services.get(name)
     if service is None or service.retired:
         return
-    reasons = [reason for reason in use(world, service) if reason != "pinned"]
-    if reasons and service.in_life(Life.READY):
+    reasons = against_restart(world, service)
+    if reasons:
         world.decide(name, "stay", f"asked to restart, but {', '.join(reasons)}")
         return
     if not service.replicas:
