@@ -10,14 +10,13 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-SUITE = "sid"
+from tests.support.engine.debian import unpack
+
 PACKAGE = "docker-compose"
-KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 COMMAND = "python -m tests.support.compose_plugin"
 _INSIDE = Path("usr/libexec/docker/cli-plugins/docker-compose")
 
@@ -44,39 +43,8 @@ def fetch() -> Path:
     path = folder() / _INSIDE
     if path.exists():
         return path
-    folder().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder()) as work:
-        (Path(work) / "lists" / "partial").mkdir(parents=True)
-        (Path(work) / "cache" / "archives" / "partial").mkdir(parents=True)
-        sources = Path(work) / "sources.list"
-        sources.write_text(f"deb [signed-by={KEYRING}] {_mirror()} {SUITE} main\n")
-        options = {
-            "Dir::Etc::sourcelist": str(sources),
-            "Dir::Etc::sourceparts": "-",
-            "Dir::State::lists": f"{work}/lists",
-            "Dir::Cache": f"{work}/cache",
-            "Acquire::Languages": "none",
-            "Acquire::Check-Valid-Until": "false",
-            "APT::Sandbox::User": "root",
-        }
-        arguments = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
-        subprocess.run(["apt-get", *arguments, "-qq", "update"], check=True)
-        subprocess.run(["apt-get", *arguments, "-qq", "download", PACKAGE], check=True, cwd=work)
-        archive = next(Path(work).glob(f"{PACKAGE}_*.deb"))
-        # Never into `/`: an old package's /lib would replace the link of a merged root.
-        subprocess.run(["dpkg", "-x", str(archive), str(folder())], check=True)
+    unpack(folder(), PACKAGE)
     return path
-
-
-def _mirror() -> str:
-    """The one the system uses for its own packages."""
-    for source in (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list")):
-        if source.exists():
-            for line in source.read_text().splitlines():
-                words = line.split()
-                if words[:1] in (["URIs:"], ["deb"]) and "security" not in line:
-                    return next(word for word in words[1:] if word.startswith("http"))
-    return "http://deb.debian.org/debian"
 
 
 def config(files: Sequence[str], cwd: Path, environ: Mapping[str, str], profiles: Sequence[str] = ("*",)) -> Any:
