@@ -79,6 +79,16 @@ class Layout:
         return self.run / "envoy-admin.sock"
 
     @property
+    def gateways(self) -> Path:
+        """A folder for each further gateway, by its name: its bootstrap, its gate and its admin socket."""
+        return self.run / "gateways"
+
+    @property
+    def compose(self) -> Path:
+        """Overrides of compose projects, PROJECT.yml each."""
+        return self.state / "compose"
+
+    @property
     def envoy(self) -> Path:
         """Folder of bootstrap.json and of the CDS, RDS and LDS files."""
         return self.run / "envoy"

@@ -82,7 +82,7 @@ class CatalogReader:
         self._store.finish()
         if findings.faults:
             raise CatalogError(findings.faults)
-        return Catalog(MappingProxyType(good), self._store.used, _together(findings))
+        return Catalog(MappingProxyType(good), self._store.used, notes=_together(findings))
 
     def _enabled(self, project: Project) -> tuple[Table, frozenset[str]]:
         """Services without a profile, on demand, or of an enabled profile; and the names of the others."""

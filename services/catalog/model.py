@@ -171,6 +171,31 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Stack:
+    """One compose project, as `docker compose -p PROJECT --project-directory DIRECTORY -f FILE …` would find it."""
+
+    project: str
+    files: tuple[str, ...]
+    """Absolute, in the order of merging."""
+    directory: str
+
+
+@dataclass(frozen=True, slots=True)
+class Containers:
+    """Of a service, what only a container driver asks for."""
+
+    stack: str
+    """Its compose project."""
+    name: str
+    """Its name in that project; the hub's own differs where two stacks have one of the same name."""
+    networks: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """Key of each compose network it is on → its aliases there besides its name."""
+    container_name: str | None = None
+    network_mode: str | None = None
+    """`host`, `none`, `service:NAME` …; None: the networks above."""
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     name: str
     tier: Tier = Tier.ON_DEMAND
@@ -195,6 +220,8 @@ class Service:
     models: tuple[str, ...] = ()
     stateless: bool = False
     local: Local | None = None
+    containers: Containers | None = None
+    """None where no container driver reads the catalogue."""
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     volumes: tuple[Volume, ...] = ()
     resources: Resources = Resources()
@@ -230,6 +257,8 @@ class Catalog:
     """By name, in the order of the files."""
     files: tuple[str, ...] = ()
     """Every file that was read, absolute; what a watcher has to look at."""
+    stacks: Mapping[str, Stack] = field(default_factory=lambda: MappingProxyType({}))
+    """By project; empty where no container driver reads the catalogue."""
     notes: tuple[str, ...] = ()
     """Fields that are legal but mean nothing without Docker, one line each, for `check` to show."""
 

@@ -131,6 +131,9 @@ class Walk:
         if replica is not None:
             self.world.meddle(replica)
 
+    def appear(self) -> None:
+        self.world.appear(self.any_service())
+
     def stale(self) -> None:
         """An outcome that was given before comes again."""
         if self.world.outcomes:
@@ -201,6 +204,7 @@ class Walk:
         (measure, 5),
         (crash, 3),
         (meddle, 2),
+        (appear, 1),
         (stale, 3),
         (ask, 6),
         (budget, 1),

@@ -30,6 +30,7 @@ from services.scaler.core.effects import (
 )
 from services.scaler.core.events import (
     Adopted,
+    Appeared,
     BudgetSet,
     CatalogLoaded,
     Demand,
@@ -394,6 +395,17 @@ class World(Truth):
         elif program.frozen and not program.gone and self._operation.get(replica) is None:
             program.frozen = False
             self.tell(Meddled(replica, "running"))
+
+    def appear(self, name: str) -> None:
+        """Somebody starts a stopped service by hand."""
+        spec = self.catalog.services.get(name)
+        if self.closing or spec is None or any(not program.gone for program in self.of(name)):
+            return
+        number = self._number()
+        program = Program(f"{name}-x{number}", name, spec.digest, listening=True)
+        program.endpoints = {port.name: f"127.0.0.1:9{number}{n}" for n, port in enumerate(spec.ports)}
+        self.programs[program.replica] = program
+        self.tell(Appeared(self._found(program)))
 
     def read(self, missing: frozenset[str] = frozenset()) -> None:
         """One reading of all gateways; of what has left the catalogue there is none."""

@@ -20,7 +20,7 @@ from services.scaler.control.reload import Reloader
 from services.scaler.core import resting
 from services.scaler.core.events import Pruned
 from services.scaler.core.state import Life, World
-from services.scaler.drivers.process.driver import ProcessDriver
+from services.scaler.drivers.base import Driver
 from services.scaler.drivers.process.sockets import listeners, listeners_of, owner_of
 
 _SLEEP_PATIENCE = 15.0
@@ -41,7 +41,7 @@ _STATES = (
 
 
 class Hub:
-    def __init__(self, layout: Layout, edge: Edge, control: Control, driver: ProcessDriver, reloader: Reloader) -> None:
+    def __init__(self, layout: Layout, edge: Edge, control: Control, driver: Driver, reloader: Reloader) -> None:
         self.layout = layout
         self.edge = edge
         self.control = control
@@ -58,7 +58,7 @@ class Hub:
         lost = {check["name"] for check in self._lost_ports()}
         return {
             "services": {
-                name: views.service_status(self.world, service, now)
+                name: self._with_containers(views.service_status(self.world, service, now))
                 | {"addresses": self._addresses(name, lost), "install_bytes": self._to_install(service.spec)}
                 for name, service in self.world.services.items()
             },
@@ -67,6 +67,12 @@ class Hub:
             "listen": f"{self.edge.host}:{self.edge.port}",
             "catalog": {"files": list(self.world.catalog.files), "fault": self._reloader.fault or None},
         }
+
+    def _with_containers(self, status: dict[str, Any]) -> dict[str, Any]:
+        for replica in status["replicas"]:
+            if name := self._driver.container(replica["id"]):
+                replica["container"] = name
+        return status
 
     def explain(self, name: str) -> dict[str, Any]:
         service = self.world.services[name]

@@ -178,13 +178,14 @@ def _adapter(kind: str) -> TypeAdapter[Any]:
 
 
 def _without_secrets(catalog: Catalog) -> Catalog:
-    return dataclasses.replace(catalog, services={name: _bare(spec) for name, spec in catalog.services.items()})
+    bare = {name: _bare(spec) for name, spec in catalog.services.items()}
+    return dataclasses.replace(catalog, services=bare, stacks={})
 
 
 def _bare(spec: Service) -> Service:
     """What decisions depend on; the text of environments, commands and labels is not among it."""
     local = Local((), environment={}, typical=spec.local.typical) if spec.local else None
-    return dataclasses.replace(spec, environment={}, labels={}, local=local)
+    return dataclasses.replace(spec, environment={}, labels={}, local=local, containers=None)
 
 
 def _plain(value: Any) -> Any:

@@ -216,6 +216,14 @@ class Restarted:
 
 
 @dataclass(frozen=True, slots=True)
+class Appeared:
+    """Somebody else started a replica by hand, and it serves (or is frozen): `found.phase` is `ready` or `paused`. One
+    that the fleet is starting itself is never told so."""
+
+    found: Adopted
+
+
+@dataclass(frozen=True, slots=True)
 class ShutdownAsked:
     """The hub ends: everybody who waits is told so, every replica is stopped, nothing is started any more."""
 
@@ -307,6 +315,6 @@ class Tick:
 Event = (
     CatalogLoaded | Restarted | Demand | DemandLeft | SleepAsked | RestartAsked | PullAsked | Pruned | PinSet | Unpinned
     | Progress | Prepared | PrepareFailed | Started | Ready | StartFailed | Exited | Paused | PauseFailed
-    | Resumed | ResumeFailed | Stopped | ShutdownAsked | Meddled | Drained | DrainRefused | Withdrawn
+    | Resumed | ResumeFailed | Stopped | Appeared | ShutdownAsked | Meddled | Drained | DrainRefused | Withdrawn
     | Traffic | Measured | BudgetSet | Tick
 )  # fmt: skip

@@ -13,6 +13,7 @@ from services.catalog.model import Service
 from services.scaler.core import admission, lifecycle, needing, resting, scaling, waking
 from services.scaler.core.effects import Effect, Refusal, Refuse
 from services.scaler.core.events import (
+    Appeared,
     BudgetSet,
     CatalogLoaded,
     Demand,
@@ -146,6 +147,8 @@ class Fleet:
                 self._shutdown()
             case Meddled():
                 lifecycle.meddled(world, event)
+            case Appeared():
+                lifecycle.appeared(world, event.found)
             case BudgetSet():
                 world.budget = dict(event.amounts)
             case _:

@@ -216,7 +216,7 @@ def adopted(world: World, event: Adopted) -> None:
     world.add_replica(service, replica)
     ordinal = event.replica.rpartition("-")[2]
     service.next_ordinal = max(service.next_ordinal, int(ordinal) + 1 if ordinal.isdigit() else 1)
-    world.decide(service.name, "adopt", f"{event.replica} runs since before ({event.phase})")
+    world.decide(service.name, "adopt", f"{event.replica} runs already ({event.phase})")
     match replica.life:
         case Life.STARTING:
             world.emit(Watch(replica.id, service.name, replica.attempt))
@@ -229,6 +229,13 @@ def adopted(world: World, event: Adopted) -> None:
         case _:
             pass
     world.touch(service.name, *service.needs, *service.dependents)
+
+
+def appeared(world: World, found: Adopted) -> None:
+    """Somebody else started one: from now on it is a replica as any other. While the hub ends, it is theirs."""
+    service = world.services.get(found.service)
+    if service is not None and not service.retired and not world.closing and found.replica not in world.replica_of:
+        adopted(world, found)
 
 
 def meddled(world: World, event: Meddled) -> None:

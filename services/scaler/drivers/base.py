@@ -13,9 +13,9 @@ milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from services.catalog.addresses import Addresses
 from services.catalog.model import Catalog, Service
@@ -45,8 +45,10 @@ class PauseError(DriverError):
 @dataclass(frozen=True, slots=True)
 class Running:
     endpoints: Mapping[str, str]
-    """Port name → `127.0.0.1:PORT`."""
+    """Port name → `127.0.0.1:PORT`, of a container `ADDRESS:PORT`."""
     pid: int | None
+    container: str | None = None
+    """Name of the container; None for a process."""
 
 
 class Driver(Protocol):
@@ -93,6 +95,25 @@ class Driver(Protocol):
 
     async def measure(self, replicas: Sequence[ReplicaId]) -> Sequence[Measured]:
         """Memory and CPU now; a replica that has gone is absent from the answer."""
+
+    def container(self, replica: ReplicaId) -> str | None:
+        """Name of the replica's container; None where it has none."""
+
+    def pausable(self, name: str) -> str | None:
+        """Why the service is stopped instead of paused; None where it may be paused."""
+
+    def installed(self, service: Service) -> bool:
+        """Whether a wake would find all of it here."""
+
+    def describe(self) -> Sequence[tuple[str, str, bool, str]]:
+        """For `doctor`: name, detail, whether it is well, remedy."""
+
+    def df(self) -> Mapping[str, Any]:
+        """Bytes on disk by service and kind. Blocks; called from a thread."""
+
+    def prune(self, names: Collection[str] | None, running: Collection[str], *, cache: bool) -> Mapping[str, Any]:
+        """Remove what can be installed again (all, or of those named) of services that do not run; never data. Blocks;
+        called from a thread."""
 
     async def close(self) -> None:
         """Let go of watchers and files. Ends no replica."""

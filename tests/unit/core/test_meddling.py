@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from services.catalog.model import Catalog, Port, Scaling, Service
-from services.scaler.core.effects import Resume, Withdraw
-from services.scaler.core.events import Adopted, Flow, Meddled, Restarted, Traffic
+from services.scaler.core.effects import Publish, Release, Resume, Start, Stop, Withdraw
+from services.scaler.core.events import Adopted, Appeared, CatalogLoaded, Demand, Flow, Meddled, Restarted, Traffic
 from services.scaler.core.fleet import Fleet
 from services.scaler.core.invariants import broken
 
@@ -23,3 +23,21 @@ def test_a_replica_frozen_by_hand_is_thawed_where_a_request_is_in_flight(active:
     assert any(isinstance(effect, Withdraw) and effect.urgent for effect in effects)
     assert any(isinstance(effect, Resume) for effect in effects) is thawed
     assert broken(fleet) == []
+
+
+def test_a_replica_that_somebody_started_by_hand_serves_and_is_not_started_twice() -> None:
+    fleet = Fleet()
+    fleet.handle(CatalogLoaded(Catalog({"web": WEB})), 0.0)
+    found = Adopted("web-x1", "web", {"main": "172.18.0.2:80"}, None, "ready", WEB.digest)
+    assert any(isinstance(effect, Publish) for effect in fleet.handle(Appeared(found), 1.0))
+    assert fleet.handle(Appeared(found), 2.0) == []
+    effects = fleet.handle(Demand(1, "web", 10.0), 3.0)
+    assert [type(effect) for effect in effects if isinstance(effect, Release | Start)] == [Release]
+    assert broken(fleet) == []
+
+
+def test_what_somebody_started_by_hand_is_left_alone_where_the_hub_does_not_know_it() -> None:
+    fleet = Fleet()
+    fleet.handle(CatalogLoaded(Catalog({"web": WEB})), 0.0)
+    found = Adopted("db-x1", "db", {}, None, "ready")
+    assert not any(isinstance(effect, Stop | Publish) for effect in fleet.handle(Appeared(found), 1.0))

@@ -79,17 +79,17 @@ class ProcessDriver:
             return f"{service.name} needs the program {needed!r}, which is not on the PATH of this hub"
         return None
 
+    def container(self, replica: ReplicaId) -> str | None:
+        return None
+
     def pausable(self, name: str) -> str | None:
-        """Why the service is stopped instead of paused; None where it may be paused."""
         service = self._catalog.services.get(name)
         return self._grudges.reason(name, service.digest) if service else None
 
     def describe(self) -> Sequence[tuple[str, str, bool, str]]:
-        """For `doctor`: name, detail, whether it is well, remedy."""
         return [self._platform.describe(), *self._installer.describe()]
 
     def df(self) -> Mapping[str, Any]:
-        """Bytes on disk by service and kind. Blocks for as long as walking the folders takes."""
         return disk.usage(self._layout)
 
     def prune(self, names: Collection[str] | None, running: Collection[str], *, cache: bool) -> Mapping[str, Any]:
@@ -98,7 +98,6 @@ class ProcessDriver:
         return disk.prune(self._layout, names, {*running, *busy}, cache=cache and not busy)
 
     def installed(self, service: Service) -> bool:
-        """Whether a wake would find all of it here."""
         package = service.local.package if service.local else None
         return package is None or self._installer.installed(service.name, package)
 
