@@ -19,7 +19,7 @@ from tests.support.catalogue import Workshop
 from tests.support.clients import Outcome, Verdict, client
 from tests.support.hub import Hub
 from tests.support.hub_fixtures import StartHub
-from tests.support.phases import NAME, PHASES, Scene
+from tests.support.phases import HALTING_SCALER, NAME, PHASES, Scene
 from tests.support.process_tree import alive, mentioning
 
 pytestmark = [pytest.mark.envoy, pytest.mark.process]
@@ -32,15 +32,18 @@ HONEST = {Verdict.SERVED, Verdict.REFUSED, Verdict.BAD_GATEWAY, Verdict.CUT, Ver
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("part", ["service", "scaler", "envoy", "supervisor"])
 async def test_a_kill_is_recovered_and_doubles_nothing(
-    workshop: Workshop, start_hub: StartHub, part: str, phase: str
+    workshop: Workshop, start_hub: StartHub, monkeypatch: pytest.MonkeyPatch, part: str, phase: str
 ) -> None:
-    hub = start_hub({NAME: PHASES[phase].service(workshop), NEIGHBOUR: workshop.upstream(NEIGHBOUR)})
+    services = {NAME: PHASES[phase].service(workshop), NEIGHBOUR: workshop.upstream(NEIGHBOUR)}
+    hub = start_hub(services, scaler=_scaler(monkeypatch, workshop, phase))
     async with client(hub.base, patience=30) as caller:
         neighbour = await caller.get(NEIGHBOUR, "asyncio")
-        stream = asyncio.create_task(caller.stream(NEIGHBOUR, 60, 0.05))
+        stream = asyncio.create_task(caller.stream(NEIGHBOUR, 40, 0.05))
         scene = Scene(hub, workshop, caller, [])
         await PHASES[phase].reach(scene)
+        assert await asyncio.to_thread(scene.life) == PHASES[phase].life
         _kill(scene, part)
+        scene.go_on()
         back = await _back(hub, part)
         outcomes = [await task for task in scene.held]
         later = await _served(lambda: caller.get(NAME, "asyncio"))
@@ -112,14 +115,18 @@ async def test_a_service_that_dies_at_every_request_never_hangs_its_callers(
     assert later.ok
 
 
+def _scaler(monkeypatch: pytest.MonkeyPatch, workshop: Workshop, phase: str) -> str | None:
+    if not PHASES[phase].halts:
+        return None
+    monkeypatch.setenv("HALT_AT", phase)
+    monkeypatch.setenv("HALT_IN", str(workshop.folder))
+    return HALTING_SCALER
+
+
 def _kill(scene: Scene, part: str) -> None:
     if part != "service":
         scene.hub.kill(part)
-        return
-    # The program's own pid as it wrote it: the hub's word is not asked for in the middle of a transition.
-    lines = (scene.workshop.folder / f"{NAME}.events").read_text().splitlines()
-    pid = int([line for line in lines if line.startswith("start ")][-1].split()[1])
-    if alive(pid):
+    elif alive(pid := scene.program()):
         os.kill(pid, signal.SIGKILL)
 
 
@@ -156,6 +163,9 @@ def _nothing_twice(workshop: Workshop, part: str, phase: str) -> None:
     doubled = {post: count for post, count in Counter(workshop.posts(NAME)).items() if count > 1}
     assert doubled == {}
     assert len(mentioning(f"{workshop.folder}/{NAME}.events")) <= 1
+    for record in workshop.folder.glob("*.events"):
+        # Each program looks at its start whether another copy of it lives.
+        assert "beside" not in record.read_text(), record
     assert workshop.starts(NEIGHBOUR) == (1 if part != "supervisor" else workshop.starts(NEIGHBOUR))
     # One more start where the program itself was killed or had been stopped, or its keeper ended it.
     spare = 1 if part in ("service", "supervisor") or phase == "stopping" else 0

@@ -33,10 +33,17 @@ class HubFailed(Exception):
 
 
 class Hub:
-    """One hub. `services` is its catalogue; `memory` its budget, as the command takes it."""
+    """One hub. `services` is its catalogue; `memory` its budget, as the command takes it; `scaler` a module to run in
+    the place of the scaler."""
 
     def __init__(
-        self, folder: Path, services: Mapping[str, Any], *, memory: str | None = None, domain: str | None = None
+        self,
+        folder: Path,
+        services: Mapping[str, Any],
+        *,
+        memory: str | None = None,
+        domain: str | None = None,
+        scaler: str | None = None,
     ) -> None:
         self.folder = folder
         self.data = folder / "data"
@@ -46,6 +53,7 @@ class Hub:
         self.base = f"http://127.0.0.1:{self.port}"
         self._memory = memory
         self._domain = domain
+        self._scaler = scaler
         self._process: subprocess.Popen[bytes] | None = None
         catalogue.write(self.catalogue, services)
 
@@ -56,6 +64,7 @@ class Hub:
         words = [str(AIHUB), "up", "--catalog", str(self.catalogue), "--data", str(self.data)]
         words += ["--listen", f"127.0.0.1:{self.port}"]
         words += ["--domain", self._domain] if self._domain else []
+        words += ["--scaler", self._scaler] if self._scaler else []
         return words + (["--memory", self._memory] if self._memory else [])
 
     def up(self) -> None:
@@ -226,11 +235,9 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 @contextmanager
-def running(
-    folder: Path, services: Mapping[str, Any], *, memory: str | None = None, domain: str | None = None
-) -> Iterator[Hub]:
+def running(folder: Path, services: Mapping[str, Any], **options: str | None) -> Iterator[Hub]:
     """A hub that is up; afterwards it is down by SIGTERM and nothing of it lives, or HubFailed tells what does."""
-    hub = Hub(folder, services, memory=memory, domain=domain)
+    hub = Hub(folder, services, **options)
     try:
         hub.up()
         yield hub

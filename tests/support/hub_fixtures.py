@@ -25,7 +25,7 @@ def start_hub(tmp_path: Path) -> Iterator[StartHub]:
     """Start a hub on these services; at the end of the test it ends by SIGTERM and must leave no process."""
     with ExitStack() as stack:
 
-        def start(services: Mapping[str, Any], *, memory: str | None = None, domain: str | None = None) -> Hub:
-            return stack.enter_context(running(tmp_path, services, memory=memory, domain=domain))
+        def start(services: Mapping[str, Any], **options: str | None) -> Hub:
+            return stack.enter_context(running(tmp_path, services, **options))
 
         yield start

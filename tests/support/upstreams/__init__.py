@@ -8,7 +8,7 @@ Every one takes `--port`, `--events FILE`, `--delay SECONDS` and `--keep-alive S
     GET /health          200                              X-Instance       PID-RUN on every answer
 
 The events file gets `start PID` at each start and `post ID` for each POST with an `X-Post-Id`: what reached the
-program, told by the program.
+program, told by the program. With `--alone` it gets `beside PID` where a copy starts while another one lives.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Imported by the programs beside it, which run as scripts; it needs the standard 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import time
@@ -23,6 +24,8 @@ class Identity:
         self.events: Path | None = options.events
         self.record(f"start {os.getpid()}")
         self.run = sum(line.startswith("start ") for line in self._lines()) or 1
+        if options.alone:
+            self._be_alone()
 
     @property
     def header(self) -> str:
@@ -36,6 +39,15 @@ class Identity:
         """Note that a request which must not be sent twice has arrived."""
         if identifier:
             self.record(f"post {identifier}")
+
+    def _be_alone(self) -> None:
+        """Hold the record until this program is no more, or note that another copy of it runs."""
+        assert self.events is not None, "--alone asks for --events"
+        self._held = os.open(self.events, os.O_RDONLY)
+        try:
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.record(f"beside {os.getpid()}")
 
     def record(self, line: str) -> None:
         if self.events is None:
@@ -62,6 +74,7 @@ def options(description: str) -> argparse.Namespace:
     parser.add_argument("--timeout", type=int, default=30, help="gunicorn's patience with a silent worker, seconds")
     parser.add_argument("--ballast", type=int, default=0, help="MiB of memory to hold")
     parser.add_argument("--think", type=float, default=0.0, help="seconds a POST stops everything (asyncio alone)")
+    parser.add_argument("--alone", action="store_true", help="note `beside PID` in the file where another copy runs")
     parser.add_argument("--stubborn", action="store_true", help="ignore SIGTERM (asyncio alone)")
     return parser.parse_args()
 
