@@ -77,6 +77,11 @@ class FleetMachine(RuleBasedStateMachine):
     def meddle(self) -> None:
         self.walk.meddle()
 
+    @precondition(lambda self: bool(self.walk.world.programs))
+    @rule()
+    def deafen(self) -> None:
+        self.walk.deafen()
+
     @precondition(lambda self: bool(self.walk.world.outcomes))
     @rule()
     def stale(self) -> None:

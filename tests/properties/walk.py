@@ -134,6 +134,11 @@ class Walk:
     def appear(self) -> None:
         self.world.appear(self.any_service())
 
+    def deafen(self) -> None:
+        replica = self.any_program()
+        if replica is not None:
+            self.world.deafen(replica)
+
     def stale(self) -> None:
         """An outcome that was given before comes again."""
         if self.world.outcomes:
@@ -204,6 +209,7 @@ class Walk:
         (measure, 5),
         (crash, 3),
         (meddle, 2),
+        (deafen, 2),
         (appear, 1),
         (stale, 3),
         (ask, 6),

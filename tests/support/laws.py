@@ -40,9 +40,12 @@ def judge(truth: Truth, effect: Effect, cause: Event, *, charged: int, reason: s
         case Publish():
             return _publish(truth.programs[effect.replica], effect)
         case Drain():
+            program = truth.programs[effect.replica]
+            if program.told_deaf and truth.published.get(effect.replica) == "draining":
+                return _silence(truth, effect)
             if truth.published.get(effect.replica) != "serving":
                 return f"{effect} of something that is not published"
-            return _rest(truth, truth.programs[effect.replica], cause, reason) or _silence(truth, effect)
+            return _rest(truth, program, cause, reason) or _silence(truth, effect)
         case Withdraw():
             program = truth.programs[effect.replica]
             meddled = effect.urgent and isinstance(cause, Meddled)
@@ -112,6 +115,8 @@ def _rest(truth: Truth, program: Program, cause: Event, reason: str) -> str:
     """Nothing in use is put to rest, and nothing is decided without a fresh reading."""
     name, now = program.service, truth.now
     spec = truth.catalog.services.get(name)
+    if program.told_deaf:
+        return ""  # nobody can reach it; the drain proves that nobody has
     if program.told_busy:
         return f"{name} is put to rest while its last measurement says that it works"
     if spec is None:
@@ -173,7 +178,8 @@ def _release(truth: Truth, effect: Release) -> str:
         return f"{effect} of a demand that was {truth.ended.get(effect.demand, 'never made')}"
     if truth.open[effect.demand] != program.service:
         return f"{effect} although the demand is for {truth.open[effect.demand]}"
-    if truth.published.get(effect.replica) != "serving" or program.told_gone or program.told_frozen:
+    told = program.told_gone or program.told_frozen or program.told_deaf
+    if truth.published.get(effect.replica) != "serving" or told:
         return f"{effect} to something that does not serve: {program}"
     if effect.endpoint not in program.endpoints.values():
         return f"{effect} to an address that {program} has not"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from services.catalog.model import Catalog
 from services.scaler.core.events import (
     CatalogLoaded,
+    Deaf,
     Drained,
     Event,
     Exited,
@@ -37,6 +38,8 @@ class Program:
     digest: str
     endpoints: dict[str, str] = field(default_factory=dict)
     listening: bool = False
+    deaf: bool = False
+    """It has closed its listener."""
     frozen: bool = False
     gone: bool = False
     stopping: bool = False
@@ -44,6 +47,7 @@ class Program:
     told_ready: bool = False
     told_gone: bool = False
     told_frozen: bool = False
+    told_deaf: bool = False
     told_busy: bool = False
     told_quiet: bool = False
     """`Drained` was the last word of the mesh."""
@@ -134,6 +138,8 @@ class Truth:
                 program.told_frozen, program.told_busy = True, False
             case Meddled():
                 program.told_busy = False
+            case Deaf():
+                program.told_deaf, program.told_busy = True, False
             case Resumed():
                 program.told_frozen = False
             case Measured():

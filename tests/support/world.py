@@ -33,6 +33,7 @@ from services.scaler.core.events import (
     Appeared,
     BudgetSet,
     CatalogLoaded,
+    Deaf,
     Demand,
     DemandKind,
     DemandLeft,
@@ -143,6 +144,9 @@ class World(Truth):
             if fault:
                 self.broken(fault)
             self._perform(effect)
+        serving = [self.programs[one] for one, how in self.published.items() if how == "serving"]
+        if any(program.told_deaf and not program.gone for program in serving):
+            self.broken(f"what no longer listens is left published: {serving}")
 
     def broken(self, law: str) -> None:
         """Raises LawBroken with the last events and what was answered to them."""
@@ -287,7 +291,7 @@ class World(Truth):
         program = self.programs[effect.replica]
 
         def thawed() -> Event:
-            if program.gone or self._unlucky():
+            if program.gone or program.deaf or self._unlucky():
                 self._dies(program)
                 return ResumeFailed(effect.replica, effect.attempt, "it died of its pause")
             program.frozen = False
@@ -328,6 +332,8 @@ class World(Truth):
         serving = [program for program in self.of(name) if self.published.get(program.replica) == "serving"]
         if kind is not DemandKind.COMMAND and spec is not None and serving:
             program = self.random.choice(serving)
+            if program.deaf and not program.gone:
+                return  # refused by the kernel, until the fleet is told
             if not program.gone:
                 self._reach(program, duration)
                 return
@@ -396,6 +402,14 @@ class World(Truth):
             program.frozen = False
             self.tell(Meddled(replica, "running"))
 
+    def deafen(self, replica: str) -> None:
+        """It closes its listener and lives on; told, as often as somebody looks, while it serves."""
+        program = self.programs[replica]
+        if program.runs and program.told_ready and not program.stopping:
+            program.deaf = True
+            if replica in self.published:
+                self.tell(Deaf(replica, "it no longer listens on port 80"))
+
     def appear(self, name: str) -> None:
         """Somebody starts a stopped service by hand."""
         spec = self.catalog.services.get(name)
@@ -451,6 +465,7 @@ class World(Truth):
             phase = "starting"
         program.told_ready = phase != "starting"
         program.told_frozen, program.told_gone, program.told_busy = program.frozen, False, False
+        program.told_deaf = False
         return Adopted(program.replica, program.service, program.endpoints, 1, phase, program.digest)
 
     # -- the end -----------------------------------------------------------------------------------------------------

@@ -196,6 +196,8 @@ def _start(world: World, service: ServiceState, need: int) -> None:
 def _yields_already(replica: Replica) -> bool:
     if replica.life is Life.STOPPING:
         return True
+    if replica.deaf and replica.life is Life.DRAINING:
+        return False  # its requests may take hours
     return replica.rest_to == "stopped" and replica.life in (Life.DRAINING, Life.WITHDRAWING, Life.PAUSING)
 
 

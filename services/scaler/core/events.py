@@ -237,6 +237,14 @@ class Meddled:
     """`paused` or `running`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Deaf:
+    """The program lives, but no longer listens where it did when it became ready. May be told again and again."""
+
+    replica: ReplicaId
+    reason: str
+
+
 # -- outcomes of the mesh --------------------------------------------------------------------------------------------
 
 
@@ -315,6 +323,6 @@ class Tick:
 Event = (
     CatalogLoaded | Restarted | Demand | DemandLeft | SleepAsked | RestartAsked | PullAsked | Pruned | PinSet | Unpinned
     | Progress | Prepared | PrepareFailed | Started | Ready | StartFailed | Exited | Paused | PauseFailed
-    | Resumed | ResumeFailed | Stopped | Appeared | ShutdownAsked | Meddled | Drained | DrainRefused | Withdrawn
+    | Resumed | ResumeFailed | Stopped | Appeared | ShutdownAsked | Meddled | Deaf | Drained | DrainRefused | Withdrawn
     | Traffic | Measured | BudgetSet | Tick
 )  # fmt: skip

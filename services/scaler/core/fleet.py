@@ -16,6 +16,7 @@ from services.scaler.core.events import (
     Appeared,
     BudgetSet,
     CatalogLoaded,
+    Deaf,
     Demand,
     DemandLeft,
     Drained,
@@ -147,6 +148,8 @@ class Fleet:
                 self._shutdown()
             case Meddled():
                 lifecycle.meddled(world, event)
+            case Deaf():
+                lifecycle.deafened(world, event)
             case Appeared():
                 lifecycle.appeared(world, event.found)
             case BudgetSet():

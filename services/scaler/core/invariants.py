@@ -51,7 +51,8 @@ def _service(world: World, service: ServiceState) -> list[str]:
     lives = [replica.life for replica in service.replicas.values()]
     if service.demands and Life.READY in lives:
         faults.append("requests wait although a replica serves")
-    if service.demands and (Life.DRAINING in lives or Life.WITHDRAWING in lives):
+    resting = service.in_life(Life.DRAINING, Life.WITHDRAWING)
+    if service.demands and any(not replica.deaf for replica in resting):
         faults.append("requests wait although the rest under way can be taken back")
     if any(waiting.deadline <= world.now for waiting in service.demands.values()):
         faults.append("a request is held beyond its limit")

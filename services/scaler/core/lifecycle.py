@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from services.catalog.model import Service
-from services.scaler.core import admission, waking
+from services.scaler.core import admission, resting, waking
 from services.scaler.core.effects import Pause, Resume, Watch, Withdraw
 from services.scaler.core.events import (
     Adopted,
+    Deaf,
     Drained,
     DrainRefused,
     Exited,
@@ -109,7 +110,11 @@ def drain_refused(world: World, event: DrainRefused) -> None:
     if found is not None:
         service, replica = found
         replica.drain_after = world.now + world.settings.drain_retry
-        _stay(world, service, replica, event.reason)
+        if replica.deaf:
+            replica.attempt = world.new_attempt()
+            world.schedule(replica.drain_after, service.name)
+        else:
+            _stay(world, service, replica, event.reason)
 
 
 def withdrawn(world: World, event: Withdrawn) -> None:
@@ -119,6 +124,10 @@ def withdrawn(world: World, event: Withdrawn) -> None:
     service, replica = found
     if replica.dead:
         waking.stop(world, service, replica, "what is left of it is cleared away")
+    elif event.moved and replica.deaf:
+        # A request is in there, which can be seen only while the endpoint is known to the gateways.
+        waking.publish(world, service, replica)
+        resting.rest(world, service, replica, "stopped", replica.reason)
     elif event.moved:
         _stay(world, service, replica, "a request came while it was taken out of service")
     elif replica.rest_to == "paused":
@@ -166,6 +175,7 @@ def resumed(world: World, event: Resumed) -> None:
     if replica.dead:
         _crashed(world, service, replica, replica.reason)
         return
+    replica.deaf = False
     world.used(service, "it has just been resumed")
     waking.publish(world, service, replica)
 
@@ -255,6 +265,20 @@ def meddled(world: World, event: Meddled) -> None:
         replica.unproven, service.released_at = True, world.now
         world.emit(Withdraw(replica.id, service.name, attempt, urgent=True))
         world.touch(service.name, *service.needs, *service.dependents)
+
+
+def deafened(world: World, event: Deaf) -> None:
+    """Its requests end where they are, its next ones belong to a new program."""
+    found = world.replica(event.replica)
+    if found is None or found[1].deaf or found[1].life not in (Life.READY, Life.DRAINING, Life.WITHDRAWING):
+        return
+    service, replica = found
+    replica.deaf, replica.busy = True, ""
+    replica.rest_to, replica.reason = "stopped", event.reason
+    if replica.life is Life.READY:
+        resting.rest(world, service, replica, "stopped", event.reason)
+    _count_crash(world, service, event.reason)
+    world.touch(service.name, *service.dependents)
 
 
 def _stay(world: World, service: ServiceState, replica: Replica, reason: str) -> None:

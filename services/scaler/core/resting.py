@@ -17,6 +17,9 @@ from services.scaler.core.state import Life, Replica, ServiceState, World
 
 def consider(world: World, service: ServiceState) -> None:
     """Rest what has been idle long enough; schedule a look at what has not."""
+    for replica in service.in_life(Life.DRAINING):
+        if replica.deaf and replica.drain_after and not world.closing:
+            _drain_again(world, service, replica)
     if service.demands or service.waking or world.closing:
         return
     for replica in service.in_life(Life.PAUSED):
@@ -55,10 +58,23 @@ def rest(world: World, service: ServiceState, replica: Replica, to: str, reason:
     """Begin: READY → DRAINING. The rest of the way follows the outcomes."""
     replica.rest_to = "stopped" if replica.not_pausable else to
     replica.reason = reason
-    replica.move(Life.DRAINING, world.new_attempt(), world.now)
     world.decide(service.name, "pause" if replica.rest_to == "paused" else "stop", reason)
+    _drain(world, service, replica)
+
+
+def _drain(world: World, service: ServiceState, replica: Replica) -> None:
+    replica.drain_after = 0.0
+    replica.move(Life.DRAINING, world.new_attempt(), world.now)
     silent = world.fresh(service) and service.flow is not None and service.flow.active > 0 and service.only_silent
     world.emit(Drain(replica.id, service.name, replica.attempt, despite_silent=silent))
+
+
+def _drain_again(world: World, service: ServiceState, replica: Replica) -> None:
+    """What is deaf is not published again because a drain was refused: its requests are waited for."""
+    if world.now < replica.drain_after:
+        world.schedule(replica.drain_after, service.name)
+    else:
+        _drain(world, service, replica)
 
 
 def against_sleep(world: World, service: ServiceState) -> list[str]:

@@ -112,9 +112,12 @@ class Replica:
     dead: bool = False
     """The program is gone; only the endpoint and what is left of the tree have to be cleared away. While a start or a
     thaw is awaited: its end was told before the outcome."""
+    deaf: bool = False
+    """It no longer listens: its rest is not taken back, and ends in a stop."""
     unproven: bool = False
     """Frozen, and nobody saw it quiet before: by an earlier life of the scaler or by somebody else."""
     drain_after: float = 0.0
+    """A refused drain is not tried again before; of a deaf one 0 while a drain is under way."""
     released: int = 0
 
     def move(self, life: Life, attempt: int, now: float) -> None:

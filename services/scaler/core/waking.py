@@ -60,8 +60,8 @@ def pursue(world: World, service: ServiceState) -> None:
     if service.in_life(Life.PAUSED):
         thaw(world, service)
         return
-    # 6. Its data belongs to the old program until that has gone.
-    if service.in_life(Life.STOPPING):
+    # 6. Its data belongs to the old program until that has gone (one that drains here is deaf).
+    if service.in_life(Life.STOPPING, Life.DRAINING):
         return
     # 7. It failed a moment ago.
     if service.retry_at > world.now and not service.forced:
@@ -193,7 +193,7 @@ def _keep(world: World, service: ServiceState) -> None:
 def _recall(world: World, service: ServiceState) -> bool:
     """Take back a rest that has not reached the freezer. True where a replica serves now."""
     for replica in service.in_life(Life.DRAINING, Life.WITHDRAWING):
-        if not service.in_life(Life.READY):
+        if not replica.deaf and not service.in_life(Life.READY):
             world.decide(service.name, "stay", "somebody asked for it while it went to rest")
             service.restarting = False
             publish(world, service, replica)
@@ -218,4 +218,6 @@ def _what_it_waits_for(service: ServiceState) -> str:
         return f"{service.name} is being installed"
     if service.queued_at is not None:
         return f"{service.name} waits for its turn to start"
+    if any(replica.deaf for replica in service.replicas.values()):
+        return f"{service.name} starts anew once the requests are over that its old program still has"
     return f"{service.name} is starting"
