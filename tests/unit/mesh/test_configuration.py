@@ -15,7 +15,7 @@ from services.scaler.mesh.config.clusters import cds
 from services.scaler.mesh.config.common import Place, socket
 from services.scaler.mesh.config.listeners import lds
 from services.scaler.mesh.config.routes import rds, rds_own
-from services.scaler.mesh.names import clusters_of, read_header
+from services.scaler.mesh.names import Lane, cluster_name, clusters_of, read_header
 
 PLACE = Place(
     Edge("127.0.0.1", 8000), "/f", "/f/gate", "/f/check", "/f/ads", "/f/admin", "/f/envoy-admin", domain="box.lan"
@@ -49,13 +49,42 @@ def test_every_route_to_a_service_says_which_and_overwrites_what_the_client_said
     seen = [route for route in routes() if route["route"]["cluster"] in lazy]
     assert seen
     for route in seen:
-        (header,) = [h for h in route["request_headers_to_add"] if h["header"]["key"] == "x-lazy-service"]
-        assert header["append_action"] == "OVERWRITE_IF_EXISTS_OR_ADD"
-        target = read_header(header["header"]["value"])
+        target = read_header(said(route, route["route"]["cluster"]))
         assert target is not None
-        background = route["route"]["cluster"].endswith("~bg")
-        assert (target.lane != "") == background
+        cluster = route["route"]["cluster"]
+        assert cluster_name(target.service, target.port, background=target.lane is not Lane.USE) == cluster
         assert route["route"]["timeout"] == "0s"
+    for document in (rds(CATALOG, PLACE), rds_own(CATALOG, PLACE)):
+        (table,) = document["resources"]
+        assert said(table, "") == "%UPSTREAM_CLUSTER_RAW%"
+        assert table["most_specific_header_mutations_wins"]
+
+
+def said(level: dict[str, Any], otherwise: str) -> str:
+    """What the header to the gate says by this level's word."""
+    found = [h for h in level.get("request_headers_to_add", ()) if h["header"]["key"] == "x-lazy-service"]
+    assert all(h["append_action"] == "OVERWRITE_IF_EXISTS_OR_ADD" for h in found)
+    return next((str(h["header"]["value"]) for h in found), otherwise)
+
+
+def test_a_route_of_another_protocol_or_lane_says_so_itself() -> None:
+    values = {said(route, route["route"]["cluster"]) for route in routes()}
+    assert {"qdrant", "qdrant~bg", "qdrant~health", "qdrant:grpc+h2c", "qdrant:grpc~bg+h2c"} <= values
+
+
+def test_every_route_below_a_path_bears_the_path_as_its_name() -> None:
+    (table,) = rds(CATALOG, PLACE)["resources"]
+    for host in table["virtual_hosts"]:
+        to_services = [
+            route
+            for found in every("routes", host)
+            for route in found
+            if route.get("route", {}).get("cluster", "hub_admin") != "hub_admin"
+        ]
+        below = host["name"].startswith("api")
+        assert {route.get("name") for route in to_services} <= ({"/api/qdrant"} if below else {None})
+        key = "request_headers_to_add" if below else "request_headers_to_remove"
+        assert host["name"] in ("console", "unknown") or "x-forwarded-prefix" in str(host[key])
 
 
 def test_no_route_to_the_hub_itself_lets_a_client_name_a_service() -> None:

@@ -114,12 +114,18 @@ TOO_LARGE_TO_REPEAT = mapped(507, 503)
 send people looking at their disks."""
 
 
+# Quiet: neither a program nor its client shall notice Envoy, and clients' own x-envoy-* headers mean nothing.
+# Without counters per status code and the histogram of each cluster, a warm request costs 2 % less.
+ROUTER = extension(
+    "envoy.filters.http.router",
+    "envoy.extensions.filters.http.router.v3.Router",
+    suppress_envoy_headers=True,
+    dynamic_stats=False,
+)
+
+
 def connection_manager(stat_prefix: str, *, filters: Sequence[Json] = (), **fields: Any) -> Json:
     """The network filter that speaks HTTP, with what edge, own ports and gate have in common."""
-    message = "envoy.extensions.filters.http.router.v3.Router"
-    # Quiet: neither a program nor its client shall notice Envoy, and clients' own x-envoy-* headers mean nothing.
-    # Without counters per status code and the histogram of each cluster, a warm request costs 2 % less.
-    router = extension("envoy.filters.http.router", message, suppress_envoy_headers=True, dynamic_stats=False)
     settings: Json = {
         "stat_prefix": stat_prefix,
         "generate_request_id": False,
@@ -131,7 +137,7 @@ def connection_manager(stat_prefix: str, *, filters: Sequence[Json] = (), **fiel
             "initial_stream_window_size": STREAM_WINDOW_BYTES,
             "initial_connection_window_size": CONNECTION_WINDOW_BYTES,
         },
-        "http_filters": [*filters, router],
+        "http_filters": [*filters, ROUTER],
         "local_reply_config": {"mappers": [TOO_LARGE_TO_REPEAT]},
         **fields,
     }

@@ -69,9 +69,11 @@ def _listener(name: str, host: str, port: int, chain: Json, place: Place) -> Jso
 
 
 def _manager(place: Place, name: str, file: str) -> Json:
+    filters = [map_back_filter(place)]
     return common.connection_manager(
         name,
-        filters=[map_back_filter(place)],
+        filters=filters,
+        upgrade_configs=[{"upgrade_type": "websocket", "filters": [*filters, _KEY, common.ROUTER]}],
         rds={"route_config_name": name, "config_source": common.file_source(place.folder, file)},
         use_remote_address=True,
         # Nobody is internal: else the x-envoy-* headers of clients on this machine would be orders to Envoy.
@@ -82,6 +84,24 @@ def _manager(place: Place, name: str, file: str) -> Json:
         common_http_protocol_options={"headers_with_underscores_action": "DROP_HEADER"},
         server_header_transformation="PASS_THROUGH",
     )
+
+
+# HTTP/2 opens a websocket without a key (RFC 8441), and the HTTP/1.1 server behind insists on one. What it answers to
+# the key is for HTTP/1.1 clients alone.
+_KEY = common.extension(
+    "websocket-key",
+    "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+    mutations={
+        "request_mutations": [
+            {
+                "append": {
+                    "header": {"key": "sec-websocket-key", "value": "aHViLW92ZXItaHR0cC8yIQ=="},
+                    "append_action": "ADD_IF_ABSENT",
+                }
+            }
+        ]
+    },
+)
 
 
 def _tls(certificate: str, key: str) -> Json:

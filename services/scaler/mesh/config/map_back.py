@@ -36,7 +36,7 @@ function envoy_on_response(handle)
   local target = headers:get("location")
   local cookies = headers:getNumValues("set-cookie")
   if target == nil and cookies == 0 then return end
-  local mount = handle:metadata():get("mount")
+  local mount = handle:streamInfo():routeName()
   if target ~= nil then
     local mapped = location(mount, target)
     if mapped ~= nil then headers:replace("location", mapped) end
@@ -68,14 +68,9 @@ def map_back_filter(place: Place) -> Json:
 
 
 def map_back_here() -> Json:
-    """`typed_per_filter_config` of a virtual host whose services live below a path."""
+    """`typed_per_filter_config` of a virtual host whose services live below a path; their routes bear it as name."""
     message = "envoy.extensions.common.matching.v3.ExtensionWithMatcherPerRoute"
     return {_FILTER: common.typed(message, xds_matcher=_unless_needed())}
-
-
-def mounted(mount: str) -> Json:
-    """`metadata` of a route: the path its service is seen at."""
-    return {"filter_metadata": {_LUA: {"mount": mount}}}
 
 
 def _unless_needed() -> Json:

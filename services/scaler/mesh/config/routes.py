@@ -18,7 +18,6 @@ from services.scaler.mesh.config.common import Json, Place
 from services.scaler.mesh.config.map_back import map_back_here
 from services.scaler.mesh.config.service_routes import (
     HUB_PATH,
-    PREFIX_HEADER,
     RETRY,
     api_routes,
     bare_routes,
@@ -37,6 +36,9 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 CONSOLE = "hub"
 OWN_KEY = "hub.own"
 """Filter state that an own port's listener sets: which service's port it is."""
+PREFIX_HEADER = "x-forwarded-prefix"
+_PREFIX = {"request_headers_to_add": common.overwrite({PREFIX_HEADER: "%ROUTE_NAME%"})}
+"""Of hosts where services live below paths: a route to a service bears its path as name."""
 _NO_PREFIX = {"request_headers_to_remove": [PREFIX_HEADER]}
 """Of origins that are a service's own: only routes below a path may say where they are."""
 
@@ -48,7 +50,7 @@ def rds(catalog: Catalog, place: Place) -> Json:
     """Routes of the edge."""
     port = place.edge.port
     domains = [DOMAIN, *([place.domain] if place.domain else [])]
-    here = {"typed_per_filter_config": map_back_here()}
+    here = {"typed_per_filter_config": map_back_here(), **_PREFIX}
     hosts = [{"name": "api", "domains": _known(place), **_api(catalog, DOMAIN, port), **here}]
     if place.domain:
         hosts.append({"name": "api-domain", "domains": [place.domain], **_api(catalog, place.domain, port), **here})
@@ -82,11 +84,16 @@ def own_ports(catalog: Catalog) -> Iterable[tuple[str, tuple[Service, Port, str]
 
 
 def _configuration(name: str, hosts: list[Json]) -> Json:
+    """What is said here holds for each route that does not know better, and whatever a client has said is overwritten.
+    Of a thousand services only what differs is in the file: Envoy's main thread reads all of it at each change."""
     routes = {
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": name,
         "ignore_port_in_host_matching": True,
-        "request_headers_to_add": common.overwrite({"x-forwarded-host": "%REQ(:AUTHORITY)%"}),
+        "most_specific_header_mutations_wins": True,
+        "request_headers_to_add": common.overwrite(
+            {"x-forwarded-host": "%REQ(:AUTHORITY)%", SERVICE_HEADER: "%UPSTREAM_CLUSTER_RAW%"}
+        ),
         "virtual_hosts": [{**host, "retry_policy": RETRY} for host in hosts],
     }
     return {"resources": [routes]}

@@ -12,13 +12,10 @@ from collections.abc import Sequence
 from services.catalog.model import Port, Service
 from services.scaler.mesh.config import common
 from services.scaler.mesh.config.common import Json
-from services.scaler.mesh.config.map_back import mounted
 from services.scaler.mesh.names import SERVICE_HEADER, Lane, cluster_name, header_value
 
 HUB_PATH = "/.hub/"
 """Kept for the hub on every origin of a service: the waiting page asks there."""
-PREFIX_HEADER = "x-forwarded-prefix"
-
 _MONITORS = (
     "Uptime-Kuma", "kube-probe", "Prometheus/", "Blackbox", "UptimeRobot", "GoogleHC", "ELB-HealthChecker",
     "Consul Health Check", "Pingdom", "StatusCake", "Better Uptime", "Gatus", "Zabbix", "check_http", "Homepage/",
@@ -48,14 +45,12 @@ def api_routes(service: Service, origin: Origin) -> list[Json]:
     """Of what lies below the service's path."""
     main, mount = service.http_ports[0], service.path
     below: Json = {"prefix": f"{mount}/"}
-    use = _to(service, main, Lane.USE, below, "/", mount)
     return [
         _health(service, main),
         *(_to(service, main, Lane.BACKGROUND, _exact(mount + p), p, mount) for p in service.wake.ignore_paths),
         *_ignored_agents(service, main, below, "/", mount),
         *_pages(service, below, origin),
-        _keyless(use),
-        use,
+        _to(service, main, Lane.USE, below, "/", mount),
     ]
 
 
@@ -77,13 +72,11 @@ def monitor_routes(service: Service) -> list[Json]:
 def origin_routes(service: Service, port: Port) -> list[Json]:
     """Of a host or port that is the service's alone."""
     anything: Json = {"prefix": "/"}
-    use = _to(service, port, Lane.USE, anything)
     return [
         _hub(service),
         *(_to(service, port, Lane.BACKGROUND, _exact(path)) for path in service.wake.ignore_paths),
         *_ignored_agents(service, port, anything),
-        _keyless(use),
-        use,
+        _to(service, port, Lane.USE, anything),
     ]
 
 
@@ -150,22 +143,16 @@ def _health(service: Service, port: Port) -> Json:
 
 
 def _to(service: Service, port: Port, lane: Lane, match: Json, rewrite: str | None = None, mount: str = "") -> Json:
+    """What holds for every route (see `routes`) is not said again here: a thousand services have ten thousand routes.
+    The header that names the service is its cluster's name unless this route knows better; `mount`, the path at which
+    the service is seen, is the route's name."""
     cluster = cluster_name(service.name, port.name, background=lane is not Lane.USE)
     action: Json = {"cluster": cluster, "timeout": "0s"}
-    headers = {SERVICE_HEADER: header_value(service.name, port, lane)}
     route: Json = {"match": match, "route": action}
     if rewrite is not None:
         action["prefix_rewrite"] = rewrite
-        headers[PREFIX_HEADER] = mount
-        route["metadata"] = mounted(mount)
-    route["request_headers_to_add"] = common.overwrite(headers)
+        route["name"] = mount
+    header = header_value(service.name, port, lane)
+    if header != cluster:
+        route["request_headers_to_add"] = common.overwrite({SERVICE_HEADER: header})
     return route
-
-
-def _keyless(route: Json) -> Json:
-    """HTTP/2 opens a websocket without a key (RFC 8441), and the HTTP/1.1 server behind insists on one. What it answers
-    to the key is for HTTP/1.1 clients alone."""
-    upgrade: Json = {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}
-    match = _with(route["match"], upgrade, {"name": "sec-websocket-key", "present_match": False})
-    added = [*route["request_headers_to_add"], *common.overwrite({"sec-websocket-key": "aHViLW92ZXItaHR0cC8yIQ=="})]
-    return {**route, "match": match, "request_headers_to_add": added}
