@@ -54,7 +54,7 @@ def reason(world: World, service: ServiceState) -> str:
 def expected_wake(world: World, service: ServiceState) -> float | None:
     """Seconds until a request that came now would be answered, an installation not counted: from this host's own
     history, else from what the catalogue says of others; None where neither tells."""
-    if service.in_life(Life.READY, Life.DRAINING, Life.WITHDRAWING):
+    if any(not replica.deaf for replica in service.in_life(Life.READY, Life.DRAINING, Life.WITHDRAWING)):
         return 0.0
     if service.in_life(Life.PAUSED, Life.RESUMING):
         return 0.01

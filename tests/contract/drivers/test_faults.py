@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from services.catalog.model import Local, Service, Wake
-from services.scaler.core.events import Exited
+from services.scaler.core.events import Deaf, Exited
 from services.scaler.drivers.base import PauseError, StartError
 from services.scaler.drivers.process import ProcessDriver, logs
 from tests.contract.drivers.conftest import Bench, command, until
@@ -237,6 +237,26 @@ async def test_a_cancelled_pause_leaves_everything_running(bench: Bench) -> None
             [measured] = await driver.measure(["svc-1"])
             assert bench.events == [], measured
         await driver.resume(service, "svc-1")
+
+
+async def test_a_listener_that_is_gone_while_the_program_lives_is_told_at_the_second_look(
+    bench: Bench, tmp_path: Path
+) -> None:
+    driver = await bench.driver()
+    service = bench.service("goes-deaf", str(tmp_path / "now"))
+    running = await driver.start(service, "svc-1")
+    await driver.ready(service, "svc-1")
+    await driver.measure(["svc-1"])
+    (tmp_path / "now").touch()
+    await until(lambda: "I listen no more" in bench.layout.service_log("svc").read_text())
+    await driver.measure(["svc-1"])
+    assert bench.events == []
+    await driver.measure(["svc-1"])
+    [told] = bench.events
+    assert isinstance(told, Deaf)
+    assert told.replica == "svc-1"
+    assert f"runs, but no longer listens on {running.endpoints['main']}" in told.reason
+    assert driver.alive("svc-1")
 
 
 async def test_a_full_disk_is_told_not_met(bench: Bench) -> None:

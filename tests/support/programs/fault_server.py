@@ -115,6 +115,20 @@ def dies_when_told():
     serve(each=each)
 
 
+def goes_deaf():
+    """Closes its listener when told to, and lives on."""
+
+    def each():
+        if os.path.exists(ARGUMENT):
+            raise EOFError
+
+    try:
+        serve(each=each)
+    except EOFError:
+        print("I listen no more", flush=True)
+    forever()
+
+
 def wrong_port():
     serve(port=int(ARGUMENT))
 

@@ -1,7 +1,7 @@
 """A server written by hand on asyncio streams with a listen backlog of 5, as small programs have it.
 
 Besides the common paths: `/echo-headers` answers what it was sent as JSON, `/spin?s=N` burns CPU for N seconds after
-its answer, `/quit?code=N` ends the program.
+its answer, `/quit?code=N` ends the program, `/deafen` closes its listener and lives on.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Server:
         self._identity = identity
         self._keep_alive = keep_alive
         self._think = think
+        self.listener: asyncio.Server | None = None
 
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         patience = FIRST_REQUEST
@@ -96,6 +97,10 @@ class Server:
             case ["echo-headers"]:
                 seen = {"method": request.method, "target": request.target, "headers": request.headers}
                 return 200, json.dumps(seen).encode()
+            case ["deafen"]:
+                if self.listener is not None:
+                    self.listener.close()
+                return 200, b"deaf"
             case ["quit"]:
                 os._exit(int(request.number("code", 3)))
         return 404, b"no such path"
@@ -211,9 +216,8 @@ async def main() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     ballast = bytearray(os.urandom(1024) * (chosen.ballast * 1024))
     server = Server(identity, chosen.keep_alive, chosen.think)
-    listener = await asyncio.start_server(server.connection, chosen.host, chosen.port, backlog=BACKLOG)
-    async with listener:
-        await listener.serve_forever()
+    server.listener = await asyncio.start_server(server.connection, chosen.host, chosen.port, backlog=BACKLOG)
+    await asyncio.Event().wait()
     del ballast
 
 

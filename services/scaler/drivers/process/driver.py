@@ -19,11 +19,11 @@ from typing import Any
 from services.catalog.addresses import Addresses
 from services.catalog.model import Catalog, Local, Service
 from services.layout import Layout
-from services.scaler.core.events import Adopted, Exited, Measured, Meddled, ReplicaId
+from services.scaler.core.events import Adopted, Exited, Measured, ReplicaId
 from services.scaler.drivers.base import PauseError, Post, ProgressReport, Running, StartError
-from services.scaler.drivers.process import adoption, disk, ending, logs, readiness, spawn, thawing
+from services.scaler.drivers.process import adoption, disk, ending, logs, noticing, readiness, spawn, thawing
 from services.scaler.drivers.process.install import Installer
-from services.scaler.drivers.process.measure import Meter, Reading
+from services.scaler.drivers.process.measure import Meter
 from services.scaler.drivers.process.platform import Wish, detect
 from services.scaler.drivers.process.ports import NoPort, PortLeases
 from services.scaler.drivers.process.proc import boot, lives, read
@@ -307,8 +307,10 @@ class ProcessDriver:
         if not wanted:
             return []
         readings = await asyncio.to_thread(self._meter.read, wanted)
+        ports = noticing.listening()
         for live in wanted:
-            self._notice_meddling(live, readings.get(live.id))
+            for event in noticing.news(live, readings.get(live.id), ports):
+                self._post(event)
         busy = await asyncio.gather(*(self._busy(live) for live in wanted))
         return [
             Measured(live.id, found.memory, self._meter.cores(live.id, found.cpu_seconds), is_busy)
@@ -322,16 +324,6 @@ class ProcessDriver:
             return False
         port = live.record.ports.get(service.main.name)
         return port is not None and await readiness.get(port, service.busy.http, _BUSY_ANSWER) == 200
-
-    def _notice_meddling(self, live: Replica, reading: Reading | None) -> None:
-        if reading is None or live.stopping or live.verb.locked():
-            return
-        expected = live.record.phase is Phase.PAUSED
-        if live.record.phase is Phase.STARTING or reading.frozen == expected:
-            live.meddled = False
-        elif not live.meddled:
-            live.meddled = True
-            self._post(Meddled(live.id, "paused" if reading.frozen else "running"))
 
     async def _count_from_here(self, live: Replica) -> None:
         """It has just become ready, or was thawed: what is left to do waits until those who waited are served."""
