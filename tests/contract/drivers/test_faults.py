@@ -104,6 +104,29 @@ async def test_a_program_that_forks_and_leaves_is_ended_with_all_it_left(bench: 
     assert took < 2.0
 
 
+@pytest.mark.parametrize("after", ["0", "0.02", "0.05"])
+async def test_a_program_that_leaves_when_its_child_listens_is_refused_before_anybody_is_let_go_on(
+    bench: Bench, after: str
+) -> None:
+    said, took = await refusal(bench, bench.service("forks-and-leaves", after, health="tcp"))
+    assert "exited with code 0 before it was ready" in said
+    if after != "0":  # else it may be gone before its child is seen
+        assert "a child of it listens" in said
+        assert "foreground" in said
+    assert took < 2.0
+
+
+async def test_a_program_that_waits_for_the_child_that_listens_is_ready_all_the_same(bench: Bench) -> None:
+    driver = await bench.driver()
+    words = command("good").command
+    wrapped = Local(("/bin/sh", "-c", '"$@"; exit $?', "sh", *words))
+    await driver.start(service := bench.service(local=wrapped), "svc-1")
+    begun = time.monotonic()
+    await driver.ready(service, "svc-1")
+    assert time.monotonic() - begun < 1.0
+    assert driver.alive("svc-1")
+
+
 async def test_a_program_that_leaves_after_it_was_ready_has_exited_whatever_it_left_serving(bench: Bench) -> None:
     driver = await bench.driver()
     service = bench.service("forks-and-leaves", "0.4")

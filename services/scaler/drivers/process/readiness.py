@@ -28,6 +28,9 @@ _AT_ONCE = 4
 _ANSWER = 5.0
 """Longest wait in seconds for one answer of the health path."""
 _HEAD = 4096
+_ROOT_STAYS = 0.15
+"""Seconds from the first connection on that the root must live where a child of it listens, and not itself: what was
+started may be about to leave, as daemons begin, and all it began would be ended under those who were let go on."""
 _looking = 0
 
 
@@ -37,6 +40,8 @@ class Seen:
 
     statuses: Counter[str] = field(default_factory=Counter)
     last: str = "nothing listens"
+    by_child: bool = False
+    """A listener of the tree is not the root's."""
 
     def note(self, what: str) -> None:
         self.statuses[what] += 1
@@ -62,14 +67,17 @@ async def answers(target: Target, seen: Seen, *, own: bool = False) -> None:
     """Return as soon as every port listens and the health path answers 2xx. Waits for ever: bound it by a timeout.
     `own`: the listeners are known to be the replica's. Raises StartError where it listens where it must not."""
     global _looking
-    begun = time.monotonic()
+    begun, connected = time.monotonic(), 0.0
     _looking += 1
     try:
         while True:
             if all(_connects(port, seen) for port in target.ports.values()):
+                connected = connected or time.monotonic()
                 # Side by side: the walk over /proc takes about as long as a program's first answer.
                 healthy, own = await asyncio.gather(_healthy(target, seen), _yes() if own else _owned(target, seen))
                 if healthy and own:
+                    if seen.by_child:
+                        await asyncio.sleep(connected + _ROOT_STAYS - time.monotonic())
                     return
             pause = min(max((time.monotonic() - begun) * _SHARE, _SHORTEST), _LONGEST)
             await asyncio.sleep(pause * max(1.0, _looking / _AT_ONCE))
@@ -150,7 +158,8 @@ async def _yes() -> bool:
 async def _owned(target: Target, seen: Seen) -> bool:
     """Whether our ports' listeners are the replica's own. Raises StartError where one is open to other machines."""
     found = listeners_of([target.root]) if target.root else []
-    if not set(target.ports.values()) <= {listener.port for listener in found}:
+    by_child = not set(target.ports.values()) <= {listener.port for listener in found}
+    if by_child:
         found = await asyncio.to_thread(lambda: listeners_of(target.pids()))
     if not target.exposed and (said := _reachable(found)):
         raise StartError(f"{target.service.name} {said}")
@@ -159,6 +168,7 @@ async def _owned(target: Target, seen: Seen) -> bool:
         if port not in mine:
             seen.note(f"port {port} belongs to another program")
             return False
+    seen.by_child = by_child
     return True
 
 

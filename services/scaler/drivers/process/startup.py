@@ -17,6 +17,11 @@ from services.scaler.drivers.process.replica import Replica
 _ALIVE_WITHOUT_PORT = 0.2
 """A service without a port is ready when it has lived so many seconds."""
 
+_LEFT = (
+    ", although a child of it listens: keep it in the foreground (its command may have --foreground, or a way not to"
+    " become a daemon)"
+)
+
 
 async def until_ready(service: Service, live: Replica) -> None:
     """Raises StartError; the replica is left as it is then."""
@@ -34,7 +39,8 @@ async def until_ready(service: Service, live: Replica) -> None:
     if live.stopping:
         raise StartError(f"{service.name} was stopped while it started")
     if live.ended in done:
-        raise StartError(f"{service.name} {live.ended.result()} before it was ready{live.last_words()}")
+        why = f"{live.ended.result()} before it was ready{_LEFT if seen.by_child else ''}"
+        raise StartError(f"{service.name} {why}{live.last_words()}")
     if looking in done:
         looking.result()
         return
