@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from services.catalog.addresses import DOMAIN, Edge
 from services.catalog.model import Catalog
@@ -18,7 +18,8 @@ from services.scaler.mesh.base import Demands, OnGateway
 from services.scaler.mesh.check import CheckEndpoint, Known
 from services.scaler.mesh.config.bootstrap import CDS_FILE, LDS_FILE, bootstrap
 from services.scaler.mesh.config.clusters import cds
-from services.scaler.mesh.config.common import Place
+from services.scaler.mesh.config.common import Json, Place
+from services.scaler.mesh.config.kept import Kept
 from services.scaler.mesh.config.listeners import OWN_RDS_FILE, RDS_FILE, lds
 from services.scaler.mesh.config.routes import rds, rds_own
 from services.scaler.mesh.endpoints import Published
@@ -64,6 +65,7 @@ class EnvoyMesh:
             tls=tls,
         )
         self._catalog = Catalog()
+        self._kept = Kept()
         self._held = HeldChecks(demands)
         self._answers = AnswerCache()
         self._gateways = Gateways(self._place.gate, on_gateway)
@@ -92,14 +94,16 @@ class EnvoyMesh:
         self._catalog = catalog
         self._check.known = Known(catalog, frozenset(hub_origins(catalog, self._place)))
         self._resting.configure(catalog)
-        documents = {
-            CDS_FILE: cds(catalog),
-            RDS_FILE: rds(catalog, self._place),
-            OWN_RDS_FILE: rds_own(catalog, self._place),
-            LDS_FILE: lds(catalog, self._place),
-            BOOTSTRAP_FILE: bootstrap(self._place, "hub"),
+        self._kept.forget_others(catalog.services.keys())
+        # Each is written before the next is made: Envoy reads the clusters meanwhile, which come before their routes.
+        documents: Mapping[str, Callable[[], Json]] = {
+            CDS_FILE: lambda: cds(catalog, self._kept),
+            RDS_FILE: lambda: rds(catalog, self._place, self._kept),
+            OWN_RDS_FILE: lambda: rds_own(catalog, self._place, self._kept),
+            LDS_FILE: lambda: lds(catalog, self._place),
+            BOOTSTRAP_FILE: lambda: bootstrap(self._place, "hub"),
         }
-        written = [name for name, document in documents.items() if write_if_changed(self._folder / name, document)]
+        written = [name for name, made in documents.items() if write_if_changed(self._folder / name, made())]
         if written:
             log.info("wrote %s", ", ".join(written))
 

@@ -5,19 +5,28 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+
+from services.scaler.mesh.config.common import Json
+from services.scaler.mesh.config.wire import encode
+
+BINARY = ".pb"
+"""Ending by which Envoy, too, knows a binary file; another holds JSON."""
 
 
-def write_if_changed(path: Path, document: Any) -> bool:
-    """Returns whether it was written. Envoy takes notice of the rename. Raises OSError."""
-    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+def write_if_changed(path: Path, document: Json) -> bool:
+    """Returns whether it was written. Envoy takes notice of the rename. Raises OSError; KeyError as `encode`."""
+    content = encode(document) if path.suffix == BINARY else _as_json(document)
     try:
-        if path.read_bytes() == text:
+        if path.read_bytes() == content:
             return False
     except FileNotFoundError:
         pass
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_bytes(text)
+    fresh.write_bytes(content)
     fresh.chmod(0o600)
     fresh.replace(path)
     return True
+
+
+def _as_json(document: Json) -> bytes:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()

@@ -8,7 +8,7 @@ from services.scaler.mesh.config.common import Json, Place
 from services.scaler.mesh.config.gate import gate_listener
 from services.scaler.mesh.config.listeners import edge_listener
 
-CDS_FILE = "cds.json"
+CDS_FILE = "cds.pb"
 LDS_FILE = "lds.json"
 
 

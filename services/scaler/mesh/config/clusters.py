@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from services.catalog.model import Catalog, Port, Protocol, Service
 from services.scaler.mesh.config import common
 from services.scaler.mesh.config.common import Json, Place
+from services.scaler.mesh.config.kept import Kept
+from services.scaler.mesh.config.wire import Part
 from services.scaler.mesh.names import cluster_name, stat_name
 
 _CLUSTER = "envoy.config.cluster.v3.Cluster"
@@ -28,8 +32,11 @@ _EJECT_AT_ONCE: Json = {
 }
 
 
-def cds(catalog: Catalog) -> Json:
-    return {"resources": [cluster for service in catalog.services.values() for cluster in service_clusters(service)]}
+def cds(catalog: Catalog, kept: Kept | None = None) -> Json:
+    """`kept`: what it has of services that are the same is used again."""
+    kept, services = kept or Kept(), catalog.services.values()
+    clusters = (kept.of(service, "clusters", partial(service_clusters, service)) for service in services)
+    return {"resources": [cluster for found in clusters for cluster in found]}
 
 
 def service_clusters(service: Service) -> list[Json]:
@@ -60,7 +67,7 @@ def _lazy(name: str, port: Port) -> Json:
     }
     if stat_name(name) != name:
         cluster["alt_stat_name"] = stat_name(name)
-    return cluster
+    return Part(cluster)
 
 
 def own_clusters(place: Place) -> list[Json]:

@@ -8,8 +8,8 @@ from services.scaler.mesh.config.common import Json, Place
 from services.scaler.mesh.config.map_back import map_back_filter
 from services.scaler.mesh.config.routes import OWN_KEY, own_ports
 
-RDS_FILE = "rds.json"
-OWN_RDS_FILE = "rds-own.json"
+RDS_FILE = "rds.pb"
+OWN_RDS_FILE = "rds-own.pb"
 
 
 def edge_listener(place: Place) -> Json:

@@ -10,15 +10,18 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from services.catalog.addresses import DOMAIN
 from services.catalog.model import Catalog, Port, Protocol, Service
 from services.scaler.mesh.config import common
 from services.scaler.mesh.config.common import Json, Place
+from services.scaler.mesh.config.kept import Kept
 from services.scaler.mesh.config.map_back import map_back_here
 from services.scaler.mesh.config.service_routes import (
     HUB_PATH,
     RETRY,
+    Origin,
     api_routes,
     bare_routes,
     monitor_routes,
@@ -26,10 +29,11 @@ from services.scaler.mesh.config.service_routes import (
     origin_monitor_routes,
     origin_routes,
 )
+from services.scaler.mesh.config.wire import Part
 from services.scaler.mesh.names import SERVICE_HEADER, cluster_name
 
-Lists = Mapping[str, list[Json]]
-"""Key in a tree → the routes found there."""
+Found = Mapping[str, Json]
+"""Key in a tree → what is found there, made by `_actions`."""
 
 _ROUTES = "envoy.config.route.v3.RouteList"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -46,30 +50,33 @@ _NO_PREFIX = {"request_headers_to_remove": [PREFIX_HEADER]}
 _ADDRESS_LITERAL = r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:.]+\])(?::\d+)?"
 
 
-def rds(catalog: Catalog, place: Place) -> Json:
-    """Routes of the edge."""
-    port = place.edge.port
+def rds(catalog: Catalog, place: Place, kept: Kept | None = None) -> Json:
+    """Routes of the edge. `kept`: of this place; what it has of services that are the same is used again."""
+    port, kept = place.edge.port, kept or Kept()
     domains = [DOMAIN, *([place.domain] if place.domain else [])]
     here = {"typed_per_filter_config": map_back_here(), **_PREFIX}
-    hosts = [{"name": "api", "domains": _known(place), **_api(catalog, DOMAIN, port), **here}]
+    hosts = [{"name": "api", "domains": _known(place), **_api(catalog, kept, DOMAIN, port), **here}]
     if place.domain:
-        hosts.append({"name": "api-domain", "domains": [place.domain], **_api(catalog, place.domain, port), **here})
+        hosts.append(
+            {"name": "api-domain", "domains": [place.domain], **_api(catalog, kept, place.domain, port), **here}
+        )
     hosts.append(_console(domains))
-    hosts.append(_people(catalog, domains))
+    hosts.append(_people(catalog, kept, domains))
     if _is_wide(place.edge.host):
-        hosts.append({**_strangers(_api(catalog, None, port)), **here})
+        hosts.append({**_strangers(_api(catalog, kept, None, port)), **here})
     else:
         hosts.append(_strangers())
     return _configuration("edge", hosts)
 
 
-def rds_own(catalog: Catalog, place: Place) -> Json:
-    """Routes of the services' own ports."""
+def rds_own(catalog: Catalog, place: Place, kept: Kept | None = None) -> Json:
+    """Routes of the services' own ports. `kept` as for `rds`."""
+    kept = kept or Kept()
     known = [*_known(place), f"*.{DOMAIN}", *([place.domain, f"*.{place.domain}"] if place.domain else [])]
     ports = {key: own for key, own in own_ports(catalog) if own[1].protocol is not Protocol.TCP}
     wide = {key: own for key, own in ports.items() if not _is_loopback(own[2])}
-    hosts: list[Json] = [{"name": "own", "domains": known, **_by_listener(ports), **_NO_PREFIX}] if ports else []
-    hosts.append({**_strangers(_by_listener(wide) if wide else None), **_NO_PREFIX})
+    hosts: list[Json] = [{"name": "own", "domains": known, **_by_listener(ports, kept), **_NO_PREFIX}] if ports else []
+    hosts.append({**_strangers(_by_listener(wide, kept) if wide else None), **_NO_PREFIX})
     return _configuration("own", hosts)
 
 
@@ -106,7 +113,7 @@ def _known(place: Place) -> list[str]:
     return [*LOOPBACK_NAMES, *([] if wild else [mine])]
 
 
-def _people(catalog: Catalog, domains: list[str]) -> Json:
+def _people(catalog: Catalog, kept: Kept, domains: list[str]) -> Json:
     """`NAME.localhost`. The host is looked up with its port, by its beginning; whatever stands behind, the name ends in
     a domain of ours."""
     served = {
@@ -115,8 +122,8 @@ def _people(catalog: Catalog, domains: list[str]) -> Json:
         if service.http_ports
         for domain in domains
     }
-    use = {host: origin_routes(service, service.http_ports[0]) for host, service in served.items()}
-    looking = {host: origin_monitor_routes(service, service.http_ports[0]) for host, service in served.items()}
+    found = {host: _at_origin(service, service.http_ports[0], kept) for host, service in served.items()}
+    use, looking = _apart(found)
     wanted = [f"*.{domain}" for domain in domains]
     trees = _both("prefix_match_map", _header(":authority"), use, looking, _MISDIRECTED)
     return {"name": "people", "domains": wanted, **trees, **_NO_PREFIX}
@@ -130,31 +137,53 @@ def _console(domains: list[str]) -> Json:
     return {"name": "console", "domains": hosts, "request_headers_to_remove": [SERVICE_HEADER], "routes": routes}
 
 
-def _api(catalog: Catalog, domain: str | None, port: int) -> Json:
+def _api(catalog: Catalog, kept: Kept, domain: str | None, port: int) -> Json:
     """The `/api` tree. `domain`: where a service's own origin is for this host; None: nowhere that we know."""
-    hub = [_hub_health({"path": "/api/health"}), _hub_health({"prefix": "/api/health/"})]
-    use: dict[str, list[Json]] = {"/api/health": hub}
-    looking: dict[str, list[Json]] = {"/api/health": hub}
+    hub = _actions([_hub_health({"path": "/api/health"}), _hub_health({"prefix": "/api/health/"})])
+    use: dict[str, Json] = {"/api/health": hub}
+    looking: dict[str, Json] = {"/api/health": hub}
     for service in catalog.services.values():
         if service.http_ports:
             origin = (f"{service.name}.{domain}", port) if domain else None
-            use[f"{service.path}/"] = api_routes(service, origin)
-            use[service.path] = bare_routes(service, origin)
-            looking[service.path] = monitor_routes(service)
+            below, bare, looked = kept.of(service, ("api", origin), partial(_below_path, service, origin))
+            use |= {f"{service.path}/": below, service.path: bare}
+            looking[service.path] = looked
     path = _header(":path")
     return _both("prefix_match_map", path, _with_outer(use), _with_outer(looking), _NOT_FOUND)
 
 
-def _with_outer(lists: Lists) -> Lists:
+def _below_path(service: Service, origin: Origin) -> tuple[Json, Json, Json]:
+    """Found below the service's path, at the path itself, and at either by a monitor."""
+    lists = (api_routes(service, origin), bare_routes(service, origin), monitor_routes(service))
+    below, bare, looked = (Part(_actions(routes)) for routes in lists)
+    return below, bare, looked
+
+
+def _at_origin(service: Service, port: Port, kept: Kept) -> tuple[Json, Json]:
+    """Found at a host or port of its own, and there by a monitor."""
+
+    def made() -> tuple[Json, Json]:
+        return Part(_actions(origin_routes(service, port))), Part(_actions(origin_monitor_routes(service, port)))
+
+    return kept.of(service, ("origin", port.name), made)
+
+
+def _apart(found: Mapping[str, tuple[Json, Json]]) -> tuple[Found, Found]:
+    return {key: use for key, (use, _) in found.items()}, {key: looked for key, (_, looked) in found.items()}
+
+
+def _with_outer(found: Found) -> Found:
     """The tree goes by the longest key and never back: `/api/a/bc` is found below `/api/a/b`, so that list must know
     the routes of `/api/a` too."""
-    return {path: [*routes, *_outer(path, lists)] for path, routes in lists.items()}
+    outer = {path: _outer(path, found) for path in found}
+    return {path: _actions([*_routes(one), *outer[path]]) if outer[path] else one for path, one in found.items()}
 
 
-def _outer(path: str, lists: Lists) -> list[Json]:
+def _outer(path: str, found: Found) -> list[Json]:
     parts = path.rstrip("/").split("/")
     shorter = ["/".join(parts[:n]) for n in range(len(parts) - 1, 1, -1)]
-    return [route for outer in shorter for key in (f"{outer}/", outer) for route in lists.get(key, ())]
+    keys = [key for outer in shorter for key in (f"{outer}/", outer) if key in found]
+    return [route for key in keys for route in _routes(found[key])]
 
 
 def _hub_health(match: Json) -> Json:
@@ -162,15 +191,14 @@ def _hub_health(match: Json) -> Json:
     return {"match": match, "route": route, "request_headers_to_remove": [SERVICE_HEADER]}
 
 
-def _by_listener(ports: Mapping[str, tuple[Service, Port, str]]) -> Json:
+def _by_listener(ports: Mapping[str, tuple[Service, Port, str]], kept: Kept) -> Json:
     message = "envoy.extensions.matching.common_inputs.network.v3.FilterStateInput"
     key = common.extension("envoy.matching.inputs.filter_state", message, key=OWN_KEY)
-    use = {name: origin_routes(service, port) for name, (service, port, _) in ports.items()}
-    looking = {name: origin_monitor_routes(service, port) for name, (service, port, _) in ports.items()}
+    use, looking = _apart({name: _at_origin(service, port, kept) for name, (service, port, _) in ports.items()})
     return _both("exact_match_map", key, use, looking, _MISDIRECTED)
 
 
-def _both(kind: str, key: Json, use: Lists, looking: Lists, otherwise: Json) -> Json:
+def _both(kind: str, key: Json, use: Found, looking: Found, otherwise: Json) -> Json:
     """`matcher` of a virtual host: monitors have a tree of their own. One expression for all services: compiled once a
     route it would take a fifth of Envoy's memory."""
     agent = {"input": _header("user-agent"), "value_match": {"safe_regex": {"google_re2": {}, "regex": monitors()}}}
@@ -179,10 +207,10 @@ def _both(kind: str, key: Json, use: Lists, looking: Lists, otherwise: Json) -> 
     return {"matcher": {"matcher_list": {"matchers": [monitor]}, "on_no_match": others}}
 
 
-def _tree(kind: str, key: Json, lists: Lists, otherwise: Json) -> Json:
-    found = {kind: {"map": {name: _actions(routes) for name, routes in lists.items()}}}
+def _tree(kind: str, key: Json, found: Found, otherwise: Json) -> Json:
+    tree = {"matcher_tree": {"input": key, kind: {"map": found}}}
     # A tree without any entry is not allowed.
-    return {**({"matcher_tree": {"input": key, **found}} if lists else {}), "on_no_match": _actions([otherwise])}
+    return {**(tree if found else {}), "on_no_match": _actions([otherwise])}
 
 
 def _header(name: str) -> Json:
@@ -191,6 +219,11 @@ def _header(name: str) -> Json:
 
 def _actions(routes: list[Json]) -> Json:
     return {"action": {"name": "routes", "typed_config": common.typed(_ROUTES, routes=routes)}}
+
+
+def _routes(actions: Json) -> list[Json]:
+    routes: list[Json] = actions["action"]["typed_config"]["routes"]
+    return routes
 
 
 def _strangers(known: Json | None = None) -> Json:
