@@ -41,7 +41,8 @@ class Addresses:
 
 
 def addresses(service: Service, edge: Edge) -> Addresses:
-    own = next((p for p in service.publishes if service.main and p.port == service.main.name), None)
+    published = (*service.publishes, *(service.containers.published if service.containers else ()))
+    own = next((p for p in published if service.main and p.port == service.main.name), None)
     own_url = f"http://{_reachable(own.host)}:{own.number}" if own else None
     return Addresses(
         api=f"{edge.scheme}://localhost:{edge.port}{service.path}",

@@ -13,16 +13,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from types import MappingProxyType
 
-from services.catalog import fields, keys, units
-from services.catalog.digest import digest
+from services.catalog import fields, keys, known, units
+from services.catalog.containers import containers, with_adopted
+from services.catalog.digest import container_digest, digest
 from services.catalog.environment import env_files
 from services.catalog.extension import extension
 from services.catalog.faults import Findings
-from services.catalog.listening import Listening, is_tcp
+from services.catalog.listening import Guess, Listening, is_tcp
 from services.catalog.local import LocalReader
 from services.catalog.model import (
     RESERVED_NAMES,
     Busy,
+    Containers,
     Local,
     Port,
     Scaling,
@@ -52,17 +54,24 @@ class Built:
     """The files it was read from besides the catalogue itself, and their state then."""
 
 
-def build(name: str, value: Value, mark: Mark, context: Context, store: Store) -> Built:
-    """Never raises; what is wrong is in the findings."""
+def build(name: str, value: Value, mark: Mark, context: Context, store: Store, *, in_containers: bool = False) -> Built:
+    """Never raises; what is wrong is in the findings.
+
+    `in_containers`: for a container driver. Compose's own rules are all there are then: names of any form stand, ports
+    that nobody described are guessed, and what only containers have is read too.
+    """
     findings = Findings()
     path: Path = ("services", name)
     if not isinstance(value, Table):
         findings.at(mark, path, "a mapping", value)
         return Built(None, findings)
     raw = keys.check(value, path, findings)
-    _check_name(name, mark, findings)
+    if in_containers:
+        raw = with_adopted(raw)
+    else:
+        _check_name(name, mark, findings)
     files = Recorder(store)
-    service = _Build(name, raw, mark, context, files, findings).service()
+    service = _Build(name, raw, mark, context, files, findings, in_containers).service()
     return Built(None if findings.faults else service, findings, files.asked)
 
 
@@ -80,8 +89,16 @@ class _Build:
     """The reading of one service; lives as long as `build`."""
 
     def __init__(
-        self, name: str, raw: Table, mark: Mark, context: Context, store: Recorder, findings: Findings
+        self,
+        name: str,
+        raw: Table,
+        mark: Mark,
+        context: Context,
+        store: Recorder,
+        findings: Findings,
+        in_containers: bool,
     ) -> None:
+        self._in_containers = in_containers
         self._name = name
         self._raw = raw
         self._mark = mark
@@ -101,8 +118,9 @@ class _Build:
         grace, stop_signal = self._stop()
         image = self._image(hub)
         self._note_unread()
-        listening = Listening(self._name, raw, hub or XHub(), path, findings)
         check = fields.health_check(raw.get("healthcheck"), (*path, "healthcheck"), findings)
+        listening = Listening(self._name, raw, hub or XHub(), path, findings, self._guess(image, check))
+        inside = self._containers()
         if hub is None:
             return None
         tier, lazy = self._tier(hub)
@@ -126,6 +144,7 @@ class _Build:
             models=hub.models,
             stateless=hub.stateless,
             local=self._local(hub.local) if hub.local else None,
+            containers=inside,
             environment=environment,
             volumes=volumes,
             resources=limits,
@@ -178,17 +197,31 @@ class _Build:
         if image == "":
             self._tell(("image",), "the name of an image", image)
         if image is None and build is None:
-            if hub is not None and hub.local is not None:
+            if self._in_containers:
+                if "provider" not in self._raw:
+                    self._tell((), "an image or a build, as it runs in a container")
+            elif hub is not None and hub.local is not None:
                 self._findings.note("services without an image cannot run in Docker", self._name)
             elif hub is not None and "provider" not in self._raw and not self._findings.faults:
                 self._tell((), "an image, a build, or x-hub.local that says how it runs here")
         return image if isinstance(image, str) else None
 
     def _note_unread(self) -> None:
-        for key in self._raw:
+        for key in () if self._in_containers else self._raw:
             if key not in keys.READ and not key.startswith("x-"):
                 why = keys.WITHOUT_CONTAINERS.get(key)
                 self._findings.note(f"{key} means nothing without Docker" + (f": {why}" if why else ""), self._name)
+
+    def _guess(self, image: str | None, check: fields.Check | None) -> Guess | None:
+        if not self._in_containers:
+            return None
+        return lambda exposed: known.ports(image, exposed, check.port if check else None)
+
+    def _containers(self) -> Containers | None:
+        if not self._in_containers:
+            return None
+        project = self._context.outer.get("COMPOSE_PROJECT_NAME", "")
+        return containers(self._name, self._raw, project, self._path, self._findings)
 
     # -- what goes together ------------------------------------------------------------------------------------------
 
@@ -234,7 +267,7 @@ class _Build:
         return Scaling(least, most, said.scale_up_threshold, said.idle_timeout, said.stop_after, said.rest)
 
     def _check_ports(self, hub: XHub, ports: tuple[Port, ...], lazy: bool, exposed: bool) -> None:
-        if not ports and not exposed and hub.ports is None:
+        if not ports and not exposed and hub.ports is None and not self._in_containers:
             if lazy:
                 self._tell((), "a port (under ports, or as x-hub.port), as requests to it wake a service on demand")
             elif hub.web:
@@ -270,6 +303,8 @@ class _Build:
         return reader.read(entry, self._context.outer)
 
     def _digest(self, service: Service) -> str:
+        if self._in_containers:
+            return container_digest(service, self._raw)
         lock = service.local.package.lock if service.local and service.local.package else None
         try:
             return digest(service, self._raw, self._store.digest(FilePath(lock)) if lock else "")

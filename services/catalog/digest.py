@@ -10,9 +10,13 @@ import json
 from dataclasses import asdict
 
 from services.catalog.model import Service
-from services.catalog.tree import Table, Value
+from services.catalog.tree import Table
 
 _LENGTH = 16
+_APART = frozenset(
+    {"build", "container_name", "depends_on", "develop", "ports", "profiles", "pull_policy", "restart", "scale"}
+)
+"""Keys that make no other container: an override takes some of them over, and compose heeds the others elsewhere."""
 
 
 def digest(service: Service, raw: Table, lock: str) -> str:
@@ -33,5 +37,20 @@ def digest(service: Service, raw: Table, lock: str) -> str:
     return hashlib.sha256(json.dumps(started_with, sort_keys=True).encode()).hexdigest()[:_LENGTH]
 
 
-def _text(value: Value) -> str:
+def container_digest(service: Service, raw: Table) -> str:
+    """The same for a container: everything its text says but for what makes no other one."""
+    said = {key: value for key, value in raw.items() if key not in _APART and not key.startswith("x-")}
+    deploy = said.get("deploy")
+    if isinstance(deploy, Table):
+        said["deploy"] = {key: deploy[key] for key in deploy if key not in ("replicas", "restart_policy")}  # type: ignore[assignment]
+    started_with = {
+        "text": _text(said),
+        "ports": [(port.name, port.number, port.protocol) for port in service.ports],
+        "environment": sorted(service.environment.items()),
+        "volumes": [asdict(volume) for volume in service.volumes],
+    }
+    return hashlib.sha256(json.dumps(started_with, sort_keys=True).encode()).hexdigest()[:_LENGTH]
+
+
+def _text(value: object) -> str:
     return json.dumps(value, default=str)

@@ -1,12 +1,14 @@
 """Where a service listens, and at which addresses of the host: `x-hub.port(s)` and `listen`, `ports` and `expose`.
 
 Owns which port is the main one and which addresses belong to the gateway. A published port without an address is
-taken on loopback: nothing listens beyond it unless somebody wrote so.
+taken on loopback: nothing listens beyond it unless somebody wrote so. Where containers run, it is taken as compose
+takes it: on every address.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 
 from services.catalog.faults import Findings
 from services.catalog.model import Port, Protocol, Publish
@@ -16,15 +18,22 @@ from services.catalog.tree import Path, Row, Table, where
 
 MAIN = "main"
 LOOPBACK = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"
 _SHOWN = 8
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?\Z")
 _LISTEN = re.compile(r"(?:(?P<host>[0-9.]+|\[[0-9a-fA-F:.]+\]):)?(?P<port>[0-9]{1,5})\Z")
+
+Guess = Callable[[Sequence[int]], tuple[Port, ...]]
 
 
 class Listening:
     """Reads what one service says about its ports."""
 
-    def __init__(self, name: str, raw: Table, hub: XHub, path: Path, findings: Findings) -> None:
+    def __init__(
+        self, name: str, raw: Table, hub: XHub, path: Path, findings: Findings, guess: Guess | None = None
+    ) -> None:
+        """`guess`: asked for the ports of a service that says nothing of them itself."""
+        self._guess = guess
         self._name = name
         self._raw = raw
         self._hub = hub
@@ -39,6 +48,19 @@ class Listening:
 
     def ports(self) -> tuple[Port, ...]:
         """The main one first."""
+        hub = self._hub
+        if self._guess is None:
+            return self._said()
+        guessed = self._guess(self.targets)
+        if hub.port is None and hub.ports is None:
+            return guessed
+        said = self._said()
+        # A container publishes what nobody described as well.
+        taken = {port.number for port in said}
+        others = [port for port in guessed if port.number not in taken and port.number in self.targets]
+        return (*said, *(Port(f"p{port.number}", port.number, port.protocol) for port in others))
+
+    def _said(self) -> tuple[Port, ...]:
         hub = self._hub
         if hub.ports is not None:
             return self._several(hub.ports, hub.port)
@@ -86,9 +108,13 @@ class Listening:
                 "published ports that x-hub.ports does not name are not served by the gateway", self._name
             )
             return None
-        if not mapped.host:
-            self._findings.note("ports published without an address listen on 127.0.0.1 only", self._name)
-        return Publish(names[mapped.target], mapped.host or LOOPBACK, number)
+        if mapped.host:
+            return Publish(names[mapped.target], mapped.host, number)
+        if self._guess is not None:
+            # Somebody else's file means what compose makes of it.
+            return Publish(names[mapped.target], EVERYWHERE, number)
+        self._findings.note("ports published without an address listen on 127.0.0.1 only", self._name)
+        return Publish(names[mapped.target], LOOPBACK, number)
 
     def _own(self, text: str, ports: tuple[Port, ...]) -> Publish | None:
         match = _LISTEN.match(text)

@@ -19,10 +19,10 @@ from services.catalog.build import ON_DEMAND, Built, build
 from services.catalog.check import Services, check
 from services.catalog.faults import CatalogError, Fault, Findings
 from services.catalog.merge import as_row
-from services.catalog.model import Catalog, Service
+from services.catalog.model import Catalog, Service, Stack
 from services.catalog.project import Context, Project, ProjectReader
 from services.catalog.store import Store
-from services.catalog.tree import Row, Table, Value
+from services.catalog.tree import Mark, Row, Table, Value
 
 __all__ = ["CatalogError", "CatalogReader", "Fault", "load"]
 
@@ -55,7 +55,15 @@ class _Kept:
 class CatalogReader:
     """Reads a catalogue each time it has changed; a failed reading spoils nothing. Not for two threads at once."""
 
-    def __init__(self, *, environ: Mapping[str, str] | None = None, profiles: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        environ: Mapping[str, str] | None = None,
+        profiles: Sequence[str] | None = None,
+        in_containers: bool = False,
+    ) -> None:
+        """`in_containers`: for a container driver; the files are one compose project, and compose judges them."""
+        self._in_containers = in_containers
         self._environ = environ
         self._profiles = profiles
         self._store = Store()
@@ -77,12 +85,19 @@ class CatalogReader:
         chosen, disabled = self._enabled(project)
         built = self._built(chosen, project, findings)
         good = {name: one.service for name, one in built.items() if one.service is not None}
-        check(Services(chosen, good, disabled, _on_profile(chosen)), findings)
+        # Where containers run, an override says `required: false` for those that somebody forgot.
+        on_profile = frozenset[str]() if self._in_containers else _on_profile(chosen)
+        check(Services(chosen, good, disabled, on_profile), findings)
         self._check_volumes(good, project, findings)
         self._store.finish()
         if findings.faults:
             raise CatalogError(findings.faults)
-        return Catalog(MappingProxyType(good), self._store.used, notes=_together(findings))
+        stacks = self._stacks(paths, project) if self._in_containers else {}
+        return Catalog(MappingProxyType(good), self._store.used, MappingProxyType(stacks), _together(findings))
+
+    def _stacks(self, paths: Sequence[Path], project: Project) -> dict[str, Stack]:
+        name = project.variables["COMPOSE_PROJECT_NAME"]
+        return {name: Stack(name, tuple(map(str, paths)), str(paths[0].parent))}
 
     def _enabled(self, project: Project) -> tuple[Table, frozenset[str]]:
         """Services without a profile, on demand, or of an enabled profile; and the names of the others."""
@@ -112,12 +127,15 @@ class CatalogReader:
             context = project.contexts[name]
             one = self._kept.get(name)
             if one is None or not self._stands(one, raw, context):
-                one = _Kept(raw, context, build(name, raw, mark, context, self._store))
+                one = _Kept(raw, context, self._build(name, raw, mark, context))
             kept[name] = one
             findings.faults.extend(one.built.findings.faults)
             findings.notes.extend(one.built.findings.notes)
         self._kept = kept
         return {name: one.built for name, one in kept.items()}
+
+    def _build(self, name: str, raw: Value, mark: Mark, context: Context) -> Built:
+        return build(name, raw, mark, context, self._store, in_containers=self._in_containers)
 
     def _stands(self, kept: _Kept, raw: Value, context: Context) -> bool:
         """Whether reading the service again would give the same."""

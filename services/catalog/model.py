@@ -193,6 +193,13 @@ class Containers:
     container_name: str | None = None
     network_mode: str | None = None
     """`host`, `none`, `service:NAME` …; None: the networks above."""
+    bound_to: tuple[str, ...] = ()
+    """Services whose very container it has to find: by a link under another name, by `volumes_from` or by a namespace
+    that it shares."""
+    published: tuple[Publish, ...] = ()
+    """Addresses of the host that belong to the engine, as the service is not lazy."""
+    datagrams: bool = False
+    """Publishes a port that is not TCP."""
 
 
 @dataclass(frozen=True, slots=True)
