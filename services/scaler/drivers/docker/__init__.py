@@ -1,0 +1,3 @@
+from services.scaler.drivers.docker.driver import DockerDriver
+
+__all__ = ["DockerDriver"]

@@ -1,0 +1,164 @@
+"""What compose makes of each project: the images, hashes and real names of its parts, asked once for each change.
+
+Owns the moment: compose is asked when a catalogue comes in, and not in the middle of a wake. Owns the override file of
+each project. What the override says is the compose library's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from services.catalog.model import Catalog, Service, Stack
+from services.compose.command import ComposeCli
+from services.layout import Layout
+
+Token = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One compose service."""
+
+    image: str
+    """Reference of its image; what is built has compose's own name for it."""
+    built: bool
+    pull_policy: str
+    platform: str
+    hash: str
+    """What a container made now would carry as its configuration's hash."""
+    networks: tuple[str, ...]
+    """The engine's names of its networks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arranged:
+    stack: Stack
+    compose: ComposeCli
+    entries: Mapping[str, Entry]
+    """By compose's name of the service."""
+    networks: Mapping[str, Mapping[str, Any]]
+    """Key → what compose knows of it, its real name as `name`."""
+    volumes: Mapping[str, str]
+    """Key → the engine's name of it."""
+
+
+class Stacks:
+    """The projects of one catalogue."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._stacks: Mapping[str, Stack] = {}
+        self._lazy: Mapping[str, tuple[str, ...]] = {}
+        self._tokens: dict[str, Token] = {}
+        self._asked: dict[str, asyncio.Task[Arranged]] = {}
+
+    def configure(self, catalog: Catalog) -> None:
+        """Take in a catalogue; what has changed is asked for again at once, where a loop runs."""
+        self._stacks = catalog.stacks
+        lazy: dict[str, list[str]] = {}
+        for service in catalog.services.values():
+            if service.lazy and service.containers:
+                lazy.setdefault(service.containers.stack, []).append(service.containers.name)
+        self._lazy = {project: tuple(sorted(names)) for project, names in lazy.items()}
+        for project in list(self._tokens):
+            if self._tokens[project] != self._token(project):
+                self._forget(project)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        for project in self._stacks:
+            self._ask(project)
+
+    async def of(self, project: str) -> Arranged:
+        """Raises ComposeError; the next call asks again. Raises KeyError for a project that is not in the catalogue."""
+        return await asyncio.shield(self._ask(project))
+
+    async def entry(self, service: Service) -> tuple[Arranged, Entry]:
+        """As `of`. Raises KeyError too where compose does not know the service."""
+        assert service.containers is not None
+        arranged = await self.of(service.containers.stack)
+        return arranged, arranged.entries[service.containers.name]
+
+    def known(self, service: Service) -> Entry | None:
+        """Without asking: None where compose has not answered yet."""
+        task = self._asked.get(service.containers.stack) if service.containers else None
+        if task is None or not task.done() or task.cancelled() or task.exception() is not None:
+            return None
+        return task.result().entries.get(service.containers.name) if service.containers else None
+
+    async def all(self) -> list[Arranged]:
+        """Every project that compose understands."""
+        found = await asyncio.gather(*(self.of(project) for project in self._stacks), return_exceptions=True)
+        return [one for one in found if isinstance(one, Arranged)]
+
+    async def close(self) -> None:
+        for task in self._asked.values():
+            task.cancel()
+        await asyncio.gather(*self._asked.values(), return_exceptions=True)
+
+    def _ask(self, project: str) -> asyncio.Task[Arranged]:
+        task = self._asked.get(project)
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            stack = self._stacks[project]
+            self._tokens[project] = self._token(project)
+            task = asyncio.get_running_loop().create_task(self._arrange(stack))
+            # Whoever asks sees the fault; without anybody it is no fault of ours.
+            task.add_done_callback(lambda done: None if done.cancelled() else done.exception())
+            self._asked[project] = task
+        return task
+
+    def _forget(self, project: str) -> None:
+        self._tokens.pop(project, None)
+        if task := self._asked.pop(project, None):
+            task.cancel()
+
+    async def _arrange(self, stack: Stack) -> Arranged:
+        override = self._layout.compose / f"{stack.project}.yml"
+        resolved = await ComposeCli(stack, None).config()
+        await asyncio.to_thread(self._write, override, resolved, self._lazy.get(stack.project, ()))
+        compose = ComposeCli(stack, override)
+        hashes = await compose.hashes()
+        networks = {key: said or {} for key, said in (resolved.get("networks") or {}).items()}
+        volumes = {key: (said or {}).get("name", key) for key, said in (resolved.get("volumes") or {}).items()}
+        entries = {
+            name: _entry(stack.project, name, said, hashes.get(name, ""), networks)
+            for name, said in (resolved.get("services") or {}).items()
+        }
+        return Arranged(stack, compose, entries, networks, volumes)
+
+    def _write(self, path: Path, resolved: Mapping[str, Any], lazy: tuple[str, ...]) -> None:
+        pass
+
+    def _token(self, project: str) -> Token:
+        """Differs whenever compose might answer otherwise."""
+        stack = self._stacks.get(project)
+        if stack is None:
+            return ()
+        files = [*map(Path, stack.files), Path(stack.directory) / ".env"]
+        return (stack, self._lazy.get(project, ()), tuple(_stamp(file) for file in files))
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    try:
+        found = file.stat()
+    except OSError:
+        return (0, 0)
+    return (found.st_mtime_ns, found.st_size)
+
+
+def _entry(
+    project: str, name: str, said: Mapping[str, Any], digest: str, networks: Mapping[str, Mapping[str, Any]]
+) -> Entry:
+    return Entry(
+        image=str(said.get("image") or f"{project}-{name}").replace("$$", "$"),
+        built="build" in said,
+        pull_policy=str(said.get("pull_policy") or ""),
+        platform=str(said.get("platform") or ""),
+        hash=digest,
+        networks=tuple(str(networks[key].get("name", key)) for key in said.get("networks") or () if key in networks),
+    )

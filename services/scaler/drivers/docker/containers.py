@@ -1,0 +1,238 @@
+"""What is done to containers: which one a replica gets, making and renewing it by compose, the engine's verbs on it.
+
+Owns that containers are made by compose alone, that one which no longer fits its entry is renewed before it is started
+and never while it runs, and that each verb of the engine is an intent. Which replica has which container is the
+driver's; addresses are read here, once for each start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import signal
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from services.catalog.model import Service
+from services.compose.command import ComposeError
+from services.scaler.drivers.base import StartError
+from services.scaler.drivers.docker import naming
+from services.scaler.drivers.docker.arrangement import Arranged, Entry, Stacks
+from services.scaler.drivers.docker.book import Book, Container, State
+from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
+from services.scaler.drivers.docker.images import Images
+
+log = logging.getLogger(__name__)
+
+_LAST_LINES = 8
+_LONGEST_LINE = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """What a running container is reached by."""
+
+    endpoints: Mapping[str, str]
+    pid: int | None
+    checked: bool
+    """It has a health check of its own."""
+    running: bool = True
+    healthy: bool = False
+
+
+class Containers:
+    def __init__(self, engine: Engine, book: Book, stacks: Stacks, images: Images) -> None:
+        self._engine = engine
+        self._book = book
+        self._stacks = stacks
+        self._images = images
+        self._making: dict[str, asyncio.Lock] = {}
+        self._nameless: set[str] = set()
+        """Containers known to stand on their networks without names."""
+        self._left_alone: dict[str, tuple[str, str | None]] = {}
+        """Container → entry and image for which compose has just seen no need to renew it."""
+
+    # -- which one -----------------------------------------------------------------------------------------------------
+
+    def making(self, service: Service) -> asyncio.Lock:
+        """Held while a container of the service is chosen or made: two replicas never get the same one."""
+        return self._making.setdefault(service.name, asyncio.Lock())
+
+    def all_of(self, service: Service) -> list[Container]:
+        own = service.containers
+        return self._book.of(own.stack, own.name) if own else []
+
+    async def have(self, service: Service, taken: Collection[str]) -> Container:
+        """A container that fits the entry and belongs to no replica (`taken`: those that do), made where there is none.
+        One that somebody else has started goes first. Raises StartError, EngineAway."""
+        try:
+            arranged, entry = await self._stacks.entry(service)
+            await self._images.look()
+            free = [one for one in self.all_of(service) if one.id not in taken]
+            if running := next((one for one in free if one.runs), None):
+                return running
+            fit = next((one for one in free if not self._stale(one, entry)), None)
+            return fit or await self._make(service, arranged, entry, free, taken)
+        except ComposeError as error:
+            raise StartError(f"{service.name}: its container cannot be made: {error}") from error
+        except KeyError as error:
+            raise StartError(f"{service.name}: compose knows no service {error}; `docker compose config`") from error
+
+    async def _make(
+        self, service: Service, arranged: Arranged, entry: Entry, free: Sequence[Container], taken: Collection[str]
+    ) -> Container:
+        assert service.containers is not None
+        name, present = service.containers.name, self.all_of(service)
+        if free and len(free) == len(present):
+            # None runs, so compose may renew them all; it carries anonymous volumes over.
+            await arranged.compose.create(name, len(present), recreate=True)
+        else:
+            for stale in free:
+                await self._engine.delete(f"containers/{stale.id}")
+            kept = len(present) - len(free)
+            await arranged.compose.create(name, kept + 1)
+        await self.learn(arranged.stack.project, name)
+        self._images.forget()
+        await self._images.look()
+        found = next((one for one in self.all_of(service) if one.id not in taken and not one.runs), None)
+        if found is None:
+            raise StartError(f"{service.name}: compose made no container for it; `docker compose ps -a {name}`")
+        self._left_alone[found.id] = (entry.hash, self._images.id_of(entry.image))
+        return found
+
+    async def learn(self, project: str, name: str) -> None:
+        """Know the containers of one compose service now, not at their events."""
+        label = [f"com.docker.compose.project={project}", f"com.docker.compose.service={name}"]
+        self._book.learn(await self._engine.get("containers/json", all=True, filters={"label": label}))
+
+    def _stale(self, container: Container, entry: Entry) -> bool:
+        image = self._images.id_of(entry.image)
+        if self._left_alone.get(container.id) == (entry.hash, image):
+            return False
+        other_image = bool(image and container.image_id) and container.image_id != image
+        return container.hash != entry.hash or other_image
+
+    def fits(self, service: Service, container: Container) -> bool:
+        """Whether it was made from the entry as it is now; true where compose has not answered yet."""
+        entry = self._stacks.known(service)
+        return entry is None or not self._stale(container, entry)
+
+    # -- verbs of the engine -------------------------------------------------------------------------------------------
+
+    async def start(self, service: Service, container: Container) -> None:
+        """Without its names, where those belong to the gateway. Raises EngineRefused, EngineAway."""
+        await self.nameless(service, container.id)
+        if container.state is State.PAUSED:
+            await self.unpause(container.id)
+        else:
+            await self._engine.post(f"containers/{container.id}/start")
+
+    async def nameless(self, service: Service, container: str) -> None:
+        """Take its names from it, where they belong to the gateway. Asks only once for each container."""
+        if container in self._nameless or not naming.belongs_to_gateway(service):
+            return
+        entry = self._stacks.known(service)
+        inspected = await self._engine.get(f"containers/{container}/json")
+        await naming.take_names(self._engine, inspected, entry.networks if entry else ())
+        self._nameless.add(container)
+
+    async def pause(self, container: str) -> bool:
+        """Whether it ran before."""
+        return await self._intend(f"containers/{container}/pause", "already paused")
+
+    async def unpause(self, container: str) -> bool:
+        """Whether it was frozen before."""
+        return await self._intend(f"containers/{container}/unpause", "not paused")
+
+    async def stop(self, container: str, grace: float) -> None:
+        """Thawed, its own stop signal, grace (whole seconds, rounded up), SIGKILL. One that is gone is a success."""
+        await self._intend(f"containers/{container}/unpause", "not paused", "not running", "No such container")
+        await self._intend(f"containers/{container}/stop", "No such container", t=math.ceil(grace))
+
+    async def kill(self, container: str) -> None:
+        await self._intend(f"containers/{container}/unpause", "not paused", "not running", "No such container")
+        await self._intend(f"containers/{container}/kill", "not running", "No such container")
+
+    async def _intend(self, path: str, *fine: str, **params: Any) -> bool:
+        """`fine`: what the engine says where it was so already; whether it was not."""
+        try:
+            await self._engine.post(path, **params)
+        except EngineRefused as error:
+            if not any(word in str(error) for word in fine):
+                raise
+            return False
+        return True
+
+    # -- what is known of one ------------------------------------------------------------------------------------------
+
+    async def look(self, service: Service, container: str) -> Alive:
+        """Raises EngineRefused, EngineAway."""
+        inspected = await self._engine.get(f"containers/{container}/json")
+        state = inspected["State"]
+        test = ((inspected["Config"].get("Healthcheck") or {}).get("Test")) or ["NONE"]
+        return Alive(
+            endpoints=endpoints(service, inspected, self._engine.own_networks),
+            pid=state.get("Pid") or None,
+            checked=test[0] != "NONE",
+            running=bool(state.get("Running")),
+            healthy=(state.get("Health") or {}).get("Status") == "healthy",
+        )
+
+    async def manner(self, container: str, *, oom: bool = False) -> str:
+        """How it ended, ready to follow its name."""
+        try:
+            inspected = await self._engine.get(f"containers/{container}/json")
+        except EngineRefused:
+            return "is gone: its container was removed"
+        except EngineAway as error:
+            return f"is out of reach: {error}"
+        return how(inspected["State"], oom=oom)
+
+    async def last_words(self, container: str) -> str:
+        """The end of what it logged, ready to follow a reason; empty where it said nothing."""
+        try:
+            said = await self._engine.get(f"containers/{container}/logs", stdout=True, stderr=True, tail=_LAST_LINES)
+        except (EngineRefused, EngineAway):
+            return ""
+        lines = last_lines(said if isinstance(said, bytes) else b"")
+        return "; its last lines: " + " | ".join(lines) if lines else "; it logged nothing"
+
+
+def endpoints(service: Service, inspected: Mapping[str, Any], reach: Collection[str] | None) -> dict[str, str]:
+    """Port name → address; `reach`: names of the networks that the hub can reach, None where it reaches all."""
+    networks = inspected["NetworkSettings"]["Networks"] or {}
+    if "host" in networks:
+        address = "127.0.0.1"
+    else:
+        known = sorted(name for name in networks if reach is None or name in reach)
+        found = [networks[name].get("IPAddress") or networks[name].get("GlobalIPv6Address") for name in known]
+        address = next((one for one in found if one), "")
+    if not address:
+        return {}
+    host = f"[{address}]" if ":" in address else address
+    return {port.name: f"{host}:{port.number}" for port in service.ports}
+
+
+def how(state: Mapping[str, Any], *, oom: bool = False) -> str:
+    """How a container ended, by its state."""
+    code = int(state.get("ExitCode") or 0)
+    if (oom or state.get("OOMKilled")) and code:
+        return "was ended by SIGKILL: it went over its memory limit"
+    if state.get("Error"):
+        return f"could not be run: {state['Error']}"
+    try:
+        return f"was ended by {signal.Signals(code - 128).name}" if code > 128 else f"exited with code {code}"
+    except ValueError:
+        return f"exited with code {code}"
+
+
+def last_lines(raw: bytes) -> list[str]:
+    """Of a log as the engine sends it: in frames, or plain where the container has a terminal."""
+    text, rest = b"", raw
+    while len(rest) >= 8 and rest[0] in (0, 1, 2) and rest[1:4] == b"\0\0\0":
+        length = int.from_bytes(rest[4:8], "big")
+        text, rest = text + rest[8 : 8 + length], rest[8 + length :]
+    lines = (text + rest).decode(errors="replace").splitlines()
+    return [line.rstrip()[:_LONGEST_LINE] for line in lines if line.strip()][-_LAST_LINES:]

@@ -1,0 +1,383 @@
+"""The Docker driver: each replica is a container of a compose project.
+
+Owns the verbs of the contract and the order of their steps: the record first, then the deed. Finding the engine,
+following its events, making containers, names, readiness, sizes and images stand in the modules beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from services.catalog.addresses import Addresses
+from services.catalog.inside import InsideNetwork
+from services.catalog.model import Catalog, Service
+from services.layout import Layout
+from services.scaler.core.events import Adopted, Measured, ReplicaId
+from services.scaler.drivers.base import PauseError, Post, PrepareError, ProgressReport, Running, StartError
+from services.scaler.drivers.docker import adoption, disk, readiness, replicas, thawing
+from services.scaler.drivers.docker.arrangement import Stacks
+from services.scaler.drivers.docker.book import Book, Change, Container, What
+from services.scaler.drivers.docker.containers import Alive, Containers
+from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
+from services.scaler.drivers.docker.hands import Hands
+from services.scaler.drivers.docker.images import Images
+from services.scaler.drivers.docker.inside import Inside
+from services.scaler.drivers.docker.keeper import Keeper
+from services.scaler.drivers.docker.measuring import Measuring
+from services.scaler.drivers.docker.preparing import Preparing
+from services.scaler.drivers.docker.pull import FLOOR, Pulls
+from services.scaler.drivers.docker.records import Phase, Record, Records
+from services.scaler.drivers.docker.replica import Replica
+from services.scaler.drivers.docker.roster import Roster, told
+from services.scaler.drivers.docker.watch import Watch
+from services.scaler.drivers.process.thawing import Grudges
+
+log = logging.getLogger(__name__)
+
+_ANSWER_AFTER_THAW = 30.0
+_NEWS = 5.0
+"""Seconds in which an end that the engine has confirmed is told by its events too."""
+_AFTER_SERVING = 0.25
+"""Seconds that what can wait does wait after a replica has become ready or was thawed."""
+
+
+class DockerDriver:
+    """`post` is called from the event loop only. May be made before there is one."""
+
+    def __init__(self, layout: Layout, post: Post, *, host: str | None = None, disk_floor: int = FLOOR) -> None:
+        """`host`: of the engine; None: as the docker client finds it. `disk_floor`: bytes that pulls leave free."""
+        self._layout = layout
+        self.engine = Engine(host)
+        self._book = Book()
+        self.images = Images(self.engine)
+        self._pulls = Pulls(self.engine, self.images, disk_floor)
+        self.stacks = Stacks(layout)
+        self._containers = Containers(self.engine, self._book, self.stacks, self.images)
+        self._roster = Roster(Records(layout.replicas))
+        self._grudges = Grudges(layout.state / "not-pausable.json")
+        self._hands = Hands(self._roster, self._book, self._containers, post, self._spawn, self._gone)
+        self._watch = Watch(self.engine, self._book, self._changed, self.images.forget)
+        self._measuring = Measuring(self.engine, post)
+        self._keeper = Keeper(self.engine, self.images, layout)
+        self._preparing = Preparing(self._containers, self.stacks, self.images, self._pulls)
+        self._inside = Inside(self.engine, self._keeper, self.stacks, layout)
+        self._catalog = Catalog()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._up = False
+
+    # -- what is and what could be -------------------------------------------------------------------------------------
+
+    def configure(self, catalog: Catalog, where: Mapping[str, Addresses]) -> None:
+        self._catalog = catalog
+        self._roster.configure(catalog)
+        self.stacks.configure(catalog)
+        if self._up:
+            self._spawn(self._keep_volumes())
+
+    def unavailable(self, service: Service) -> str | None:
+        return replicas.unavailable(service)
+
+    def container(self, replica: ReplicaId) -> str | None:
+        live = self._roster.get(replica)
+        return live.record.name if live else None
+
+    def pausable(self, name: str) -> str | None:
+        service = self._catalog.services.get(name)
+        if service is not None and not service.lazy:
+            return f"{name} is not on demand: compose started it, and it is never put to rest"
+        return self._grudges.reason(name, service.digest) if service else None
+
+    def installed(self, service: Service) -> bool:
+        entry = self.stacks.known(service)
+        image = entry.image if entry else service.image
+        return bool(self._containers.all_of(service)) or bool(image and self.images.id_of(image))
+
+    def describe(self) -> Sequence[tuple[str, str, bool, str]]:
+        return disk.describe(self.engine, self._watch.connected.is_set())
+
+    def df(self) -> Mapping[str, Any]:
+        return self._from_thread(disk.usage(self.engine, self.stacks, self._catalog))
+
+    def prune(self, names: Collection[str] | None, running: Collection[str], *, cache: bool) -> Mapping[str, Any]:
+        return self._from_thread(disk.prune(self.engine, self.stacks, self._catalog, self._containers, names, running))
+
+    async def inside(self) -> Sequence[InsideNetwork]:
+        """The networks that lazy HTTP services are on, made where they are missing, and the names there that belong to
+        the gateway. Raises EngineAway, EngineRefused."""
+        return await self._inside.networks(self._catalog)
+
+    # -- up ------------------------------------------------------------------------------------------------------------
+
+    async def adopt(self) -> Sequence[Adopted]:
+        """Raises EngineAway where no engine answers, EngineRefused where it is too old."""
+        self._loop = asyncio.get_running_loop()
+        await self.engine.connect()
+        self.stacks.configure(self._catalog)
+        await self.stacks.all()
+        await self._watch.begin()
+        self._up = True
+        await self.images.look()
+        await adoption.take_up(self._roster, self._book, self._containers, self._catalog)
+        self._spawn(self._keep_volumes())
+        return [told(live) for live in self._roster]
+
+    async def prepare(self, service: Service, report: ProgressReport) -> None:
+        try:
+            if await self._preparing.prepare(service, report, self._roster.taken()):
+                self._spawn(self._keep_volumes())
+        except (EngineAway, EngineRefused, StartError) as error:
+            raise PrepareError(f"{service.name}: {error}") from error
+
+    # -- start and readiness -------------------------------------------------------------------------------------------
+
+    async def start(self, service: Service, replica: ReplicaId) -> Running:
+        if known := self._roster.get(replica):
+            return _running(known.record)
+        if why := replicas.hindrance(service, self._roster.of(service)):
+            raise StartError(why)
+        try:
+            async with asyncio.timeout(service.wake.start_timeout):
+                return await self._begin(service, replica)
+        except TimeoutError as error:
+            raise StartError(f"{service.name}: the Docker Engine did not start it in time") from error
+        except (EngineRefused, EngineAway, OSError) as error:
+            raise StartError(f"{service.name}: {replicas.explained(str(error))}") from error
+
+    async def _begin(self, service: Service, replica: ReplicaId) -> Running:
+        async with self._containers.making(service):
+            if not service.lazy:
+                await self._preparing.bring_up(service)
+            container = await self._containers.have(service, self._roster.taken())
+            record = Record(
+                replica, service.name, service.digest, Phase.STARTING, container.id, container.name, lazy=service.lazy
+            )
+            self._roster.records.write(record)
+            live = self._roster.enter(Replica(record))
+        try:
+            alive = await self._started(service, container)
+        except BaseException:
+            await self._abandon(live)
+            raise
+        self._take(live, alive)
+        if service.ports and not live.record.endpoints and not live.ended.done():
+            await self._abandon(live)
+            reach = ", ".join(sorted(self.engine.own_networks or ())) or "any network of this machine"
+            raise StartError(f"{service.name}: its container has no address that the hub can reach ({reach})")
+        return _running(live.record)
+
+    async def _started(self, service: Service, container: Container) -> Alive:
+        now = self._book.get(container.id) or container
+        if not now.runs or service.lazy:
+            await self._containers.start(service, now)
+        return await self._containers.look(service, container.id)
+
+    def _take(self, live: Replica, alive: Alive) -> None:
+        live.checked = alive.checked
+        if alive.healthy:
+            live.healthy.set()
+        if not alive.running:
+            live.end()
+        live.record = replace(live.record, endpoints=alive.endpoints, pid=alive.pid)
+        self._roster.records.note(live.record)
+
+    async def ready(self, service: Service, replica: ReplicaId) -> None:
+        live = self._roster.get(replica)
+        if live is None:
+            raise StartError(f"{replica} is not running")
+        try:
+            await readiness.until_ready(service, live)
+        except readiness.Died as error:
+            raise StartError(await self._died(service, live, "before it was ready")) from error
+        except StartError as error:
+            words = await self._containers.last_words(live.record.container)
+            await self._abandon(live)
+            raise StartError(f"{error}{words}") from error
+        self._roster.phase(live, Phase.READY)
+        if live.ended.done():
+            raise StartError(await self._died(service, live, "when it had just become ready"))
+        self._spawn(self._count_from_here(live))
+
+    async def _died(self, service: Service, live: Replica, when: str) -> str:
+        live.stopping = True
+        manner = await self._containers.manner(live.record.container, oom=live.oom)
+        words = await self._containers.last_words(live.record.container)
+        self._leave(live)
+        return f"{service.name} {manner} {when}{words}"
+
+    # -- rest ----------------------------------------------------------------------------------------------------------
+
+    async def pause(self, service: Service, replica: ReplicaId) -> None:
+        live = self._living(replica)
+        if why := self.pausable(service.name):
+            raise PauseError(f"{service.name} does not bear being paused: {why}")
+        async with live.verb:
+            self._living(replica)  # a stop may have come first
+            live.unwatch()
+            if live.record.phase is Phase.PAUSED and not live.meddled:
+                return
+            freezing = asyncio.create_task(self._freeze(live))
+            try:
+                await asyncio.shield(freezing)
+            except asyncio.CancelledError:
+                # What the engine was told cannot be called back: wait for it, then undo it.
+                await asyncio.wait({freezing})
+                await self._thaw(live)
+                raise
+            except (EngineRefused, EngineAway) as error:
+                raise PauseError(f"{service.name} could not be frozen: {error}") from error
+            live.meddled = False
+            self._roster.phase(live, Phase.PAUSED)
+
+    async def _freeze(self, live: Replica) -> None:
+        live.expected.append(What.PAUSED)
+        try:
+            done = await self._containers.pause(live.record.container)
+        except BaseException:
+            live.expected.remove(What.PAUSED)
+            raise
+        if not done and What.PAUSED in live.expected:
+            live.expected.remove(What.PAUSED)
+
+    async def _thaw(self, live: Replica) -> None:
+        live.expected.append(What.UNPAUSED)
+        try:
+            done = await self._containers.unpause(live.record.container)
+        except BaseException:
+            live.expected.remove(What.UNPAUSED)
+            raise
+        if not done and What.UNPAUSED in live.expected:
+            live.expected.remove(What.UNPAUSED)
+
+    async def resume(self, service: Service, replica: ReplicaId) -> None:
+        live = self._living(replica)
+        async with live.verb:
+            self._living(replica)
+            try:
+                await self._thaw(live)
+                live.meddled = False
+                self._roster.phase(live, Phase.READY)
+                said = await readiness.until_back(service, live, _ANSWER_AFTER_THAW)
+            except (EngineRefused, EngineAway) as error:
+                said = str(error)
+        if said is not None:
+            live.stopping = True
+            if live.ended.done():
+                said = await self._containers.manner(live.record.container, oom=live.oom)
+                self._grudges.exit_after_thaw(service.name, service.digest, said)
+            words = await self._containers.last_words(live.record.container)
+            await self._abandon(live)
+            raise PauseError(f"{service.name} did not come back from its pause: {said}{words}")
+        live.unwatch()
+        live.thawed = self._spawn(self._watch_thawed(service, live))
+
+    async def _watch_thawed(self, service: Service, live: Replica) -> None:
+        await self._count_from_here(live)
+        lost = await thawing.loss(service, live)
+        if lost is not None and not live.stopping and not live.ended.done():
+            self._grudges.remember(service.name, service.digest, lost)
+
+    # -- end -----------------------------------------------------------------------------------------------------------
+
+    async def stop(self, service: Service, replica: ReplicaId) -> str:
+        live = self._roster.get(replica)
+        if live is None:
+            return "it had ended before"
+        if not live.record.lazy:
+            self._leave(live)
+            return "left running: it is not on demand, compose started it"
+        live.stopping = True
+        async with live.verb:
+            if self._roster.get(replica) is not live:
+                return "it had ended before"
+            self._roster.phase(live, Phase.STOPPING)
+            begun = time.monotonic()
+            try:
+                await self._containers.stop(live.record.container, service.stop_grace)
+            except EngineRefused as error:
+                raise OSError(f"{live.record.name} could not be stopped: {error}") from error
+            await asyncio.wait({live.ended}, timeout=_NEWS)
+            manner = await self._containers.manner(live.record.container, oom=live.oom)
+            self._leave(live)
+            return replicas.ending(manner, time.monotonic() - begun, service)
+
+    def alive(self, replica: ReplicaId) -> bool:
+        live = self._roster.get(replica)
+        return live is not None and not live.ended.done()
+
+    async def _abandon(self, live: Replica) -> None:
+        """Nothing of it is left running; what is not on demand is only let go of."""
+        live.stopping = True
+        if live.record.lazy:
+            try:
+                await self._containers.kill(live.record.container)
+                await asyncio.wait({live.ended}, timeout=_NEWS)
+            except (EngineRefused, EngineAway) as error:
+                log.warning("%s may still run: %s", live.record.name, error)
+        self._leave(live)
+
+    def _gone(self, live: Replica, manner: str) -> None:
+        if live.thawed is not None and not live.thawed.done():
+            self._grudges.exit_after_thaw(live.record.service, live.record.digest, manner)
+        self._leave(live)
+
+    def _leave(self, live: Replica) -> None:
+        self._roster.leave(live)
+        self._measuring.forget(live.id)
+
+    # -- measuring and the rest ----------------------------------------------------------------------------------------
+
+    async def measure(self, replicas: Sequence[ReplicaId]) -> Sequence[Measured]:
+        wanted = [live for name in replicas if (live := self._roster.get(name)) and not live.stopping]
+        return await self._measuring.measure(wanted, self._catalog)
+
+    async def _count_from_here(self, live: Replica) -> None:
+        """It has just become ready, or was thawed: what is left to do waits until those who waited are served."""
+        await asyncio.sleep(_AFTER_SERVING)
+        if not live.stopping:
+            await self._measuring.count_from_here(live)
+
+    async def _keep_volumes(self) -> None:
+        await self._keeper.keep(await self.stacks.all(), self._catalog)
+
+    async def close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._watch.close()
+        await self._pulls.close()
+        await self.stacks.close()
+        await self.engine.close()
+        self._up = False
+
+    def _changed(self, change: Change) -> None:
+        if self._up:
+            self._hands.changed(change)
+
+    def _living(self, replica: ReplicaId) -> Replica:
+        live = self._roster.get(replica)
+        if live is None or live.stopping:
+            raise PauseError(f"{replica} is not running")
+        return live
+
+    def _from_thread(self, work: Coroutine[Any, Any, Mapping[str, Any]]) -> Mapping[str, Any]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("work in the background broke", exc_info=error)
+
+
+def _running(record: Record) -> Running:
+    return Running(record.endpoints, record.pid, record.name)

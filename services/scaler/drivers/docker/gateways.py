@@ -1,0 +1,245 @@
+"""The inner gateways: Envoy containers on the projects' networks that answer to the names of services on demand.
+
+Owns the containers: their image, made of the hub's own Envoy, their networks and names, that they run. What they are
+configured with is the mesh's. Names are never added to one that runs, for that would cut its connections: a gateway
+beside it takes them. The hub keeps them alive, not the engine: without the hub they would only hold requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import re
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from services.catalog.inside import InsideNetwork
+from services.layout import Layout
+from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
+from services.scaler.drivers.docker.images import Images
+from services.scaler.drivers.docker.keeper import DATA, mark
+
+log = logging.getLogger(__name__)
+
+GATEWAY = "aihub.gateway"
+"""Label: the gateway's name, `inner-N`."""
+_LIBRARY = re.compile(r"(?:=> )?(/\S+) \(0x")
+_BACK_OFF = (0.0, 0.2, 1.0, 5.0)
+_STOP_GRACE = 2
+
+Named = frozenset[tuple[str, str]]
+"""Network and name."""
+Bootstrap = Callable[[str], Path]
+"""Name of a gateway → its bootstrap file, written before this returns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    name: str
+    container: str
+    names: Named
+    running: bool
+
+
+class InnerGateways:
+    """`bootstrap` makes the configuration of one gateway. `binary`: the Envoy that the edge runs too."""
+
+    def __init__(self, engine: Engine, images: Images, layout: Layout, binary: str, bootstrap: Bootstrap) -> None:
+        self._engine = engine
+        self._images = images
+        self._layout = layout
+        self._binary = Path(binary)
+        self._bootstrap = bootstrap
+        self._mark = mark(layout)
+        self._changing = asyncio.Lock()
+        self._reviving: dict[str, asyncio.Task[None]] = {}
+        self._deaths: dict[str, int] = {}
+        self._closed = False
+
+    async def ensure(self, networks: Sequence[InsideNetwork], also: Collection[str] = ("aihub",)) -> Sequence[str]:
+        """Every name of every network belongs to a gateway that runs; names of all gateways, oldest first. Those left
+        by an earlier life are taken over. `also`: further names for the first gateway on each network. Idempotent.
+        Raises EngineAway, EngineRefused, OSError."""
+        async with self._changing:
+            present = await self._present()
+            for gateway in present:
+                if not gateway.running:
+                    await self._start(gateway.name, gateway.container)
+            missing = wanted(networks, also) - frozenset[tuple[str, str]]().union(*(one.names for one in present))
+            names = [gateway.name for gateway in present]
+            if missing or not present:
+                names.append(await self._make(next_name(names), missing))
+            return names
+
+    async def close(self) -> None:
+        """Remove them: the hub goes down. Raises EngineAway, EngineRefused."""
+        self._closed = True
+        for task in list(self._reviving.values()):
+            task.cancel()
+        await asyncio.gather(*self._reviving.values(), return_exceptions=True)
+        async with self._changing:
+            for gateway in await self._present():
+                await self._remove(gateway.container)
+            try:
+                await self._engine.delete(f"networks/{self._hub_network}")
+            except EngineRefused as error:
+                if error.status != 404:
+                    log.warning("network %s stays: %s", self._hub_network, error)
+
+    def let_go(self) -> None:
+        """Leave them as they are, for a scaler that comes after this one."""
+        self._closed = True
+        for task in self._reviving.values():
+            task.cancel()
+
+    def changed(self, event: Mapping[str, Any]) -> None:
+        """One event of a container of the engine: a gateway that dies is started again."""
+        labels = event["Actor"].get("Attributes") or {}
+        name = labels.get(GATEWAY)
+        if name is None or labels.get(DATA) != self._mark or self._closed:
+            return
+        container = event["Actor"]["ID"]
+        if event["Action"] == "die" and name not in self._reviving:
+            task = asyncio.get_running_loop().create_task(self._revive(name, container))
+            self._reviving[name] = task
+            task.add_done_callback(lambda _: self._reviving.pop(name, None))
+
+    async def _revive(self, name: str, container: str) -> None:
+        deaths = self._deaths[name] = self._deaths.get(name, 0) + 1
+        log.warning("inner gateway %s has ended; it is started again", name)
+        await asyncio.sleep(_BACK_OFF[min(deaths, len(_BACK_OFF)) - 1])
+        try:
+            async with self._changing:
+                await self._start(name, container)
+        except (EngineRefused, EngineAway) as error:
+            log.error("inner gateway %s does not start: %s", name, error)
+
+    async def _start(self, name: str, container: str) -> None:
+        self._bootstrap(name)
+        await self._engine.post(f"containers/{container}/start")
+
+    async def _make(self, name: str, names: Named) -> str:
+        image = await self._image()
+        await self._make_hub_network()
+        config = self._bootstrap(name)
+        made = await self._engine.post(
+            "containers/create", self._description(image, name, config), name=f"aihub-{self._mark}-gateway-{name}"
+        )
+        try:
+            for network in sorted({network for network, _ in names}):
+                aliases = sorted(alias for where, alias in names if where == network)
+                endpoint = {"Container": made["Id"], "EndpointConfig": {"Aliases": aliases}}
+                await self._engine.post(f"networks/{network}/connect", endpoint)
+            await self._engine.post(f"containers/{made['Id']}/start")
+        except BaseException:
+            await self._remove(made["Id"])
+            raise
+        return name
+
+    def _description(self, image: str, name: str, config: Path) -> dict[str, Any]:
+        run = str(self._layout.run)
+        return {
+            "Image": image,
+            "Cmd": ["-c", str(config), "--disable-hot-restart", "--drain-strategy", "immediate", "--log-level", "warn"],
+            "User": f"{os.getuid()}:{os.getgid()}",
+            "Labels": {DATA: self._mark, GATEWAY: name},
+            "StopTimeout": _STOP_GRACE,
+            "HostConfig": {
+                "NetworkMode": self._hub_network,
+                "Init": True,
+                "ReadonlyRootfs": True,
+                "CapDrop": ["ALL"],
+                "SecurityOpt": ["no-new-privileges"],
+                # Services listen on 80 as well, and Envoy is no root here.
+                "Sysctls": {"net.ipv4.ip_unprivileged_port_start": "0"},
+                "Mounts": [{"Type": "bind", "Source": run, "Target": run}],
+                "Ulimits": [{"Name": "nofile", "Soft": 65536, "Hard": 65536}],
+            },
+        }
+
+    async def _image(self) -> str:
+        digest = await asyncio.to_thread(_sha256, self._binary)
+        reference = f"aihub-envoy:{digest[:12]}"
+        await self._images.look()
+        if self._images.id_of(reference) is None:
+            with tempfile.NamedTemporaryFile(suffix=".tar", dir=self._layout.data) as archive:
+                path = Path(archive.name)
+                await asyncio.to_thread(pack, self._binary, path)
+                await self._images.make(reference, path, [f'ENTRYPOINT ["{_INSIDE}"]', f"LABEL {GATEWAY}=image"])
+        return reference
+
+    async def _make_hub_network(self) -> None:
+        try:
+            await self._engine.post(
+                "networks/create", {"Name": self._hub_network, "CheckDuplicate": True, "Labels": {DATA: self._mark}}
+            )
+        except EngineRefused as error:
+            if error.status != 409:
+                raise
+
+    @property
+    def _hub_network(self) -> str:
+        return f"aihub-{self._mark}"
+
+    async def _present(self) -> list[Gateway]:
+        label = [f"{DATA}={self._mark}", GATEWAY]
+        rows = await self._engine.get("containers/json", all=True, filters={"label": label})
+        found = [gateway_of(await self._engine.get(f"containers/{row['Id']}/json")) for row in rows]
+        return sorted(found, key=lambda one: number(one.name))
+
+    async def _remove(self, container: str) -> None:
+        try:
+            await self._engine.delete(f"containers/{container}", force=True)
+        except EngineRefused as error:
+            if error.status not in (404, 409):
+                raise
+
+
+_INSIDE = "/envoy"
+
+
+def wanted(networks: Sequence[InsideNetwork], also: Collection[str]) -> Named:
+    return frozenset((network.name, name) for network in networks for name in {*network.names, *also})
+
+
+def gateway_of(inspected: Mapping[str, Any]) -> Gateway:
+    connections = inspected["NetworkSettings"]["Networks"]
+    names = frozenset((network, name) for network, said in connections.items() for name in said.get("Aliases") or ())
+    return Gateway(inspected["Config"]["Labels"][GATEWAY], inspected["Id"], names, bool(inspected["State"]["Running"]))
+
+
+def next_name(present: Collection[str]) -> str:
+    return f"inner-{max((number(name) for name in present), default=0) + 1}"
+
+
+def number(name: str) -> int:
+    digits = name.rpartition("-")[2]
+    return int(digits) if digits.isdigit() else 0
+
+
+def pack(binary: Path, target: Path) -> None:
+    """A root of Envoy and the libraries it is linked with, where its loader looks for them. Blocks for a second."""
+    said = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False).stdout
+    with tarfile.open(target, "w") as archive:
+        archive.add(binary, _INSIDE, filter=_anybody)
+        for library in sorted({match[1] for line in said.splitlines() if (match := _LIBRARY.search(line))}):
+            archive.add(os.path.realpath(library), library.lstrip("/"), filter=_anybody)
+
+
+def _anybody(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = ""
+    entry.mode = 0o755
+    return entry
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

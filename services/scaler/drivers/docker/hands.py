@@ -1,0 +1,142 @@
+"""Somebody else's hand: containers that are started, stopped, frozen, thawed or removed by others, or die.
+
+Owns what such a change means and the news of it. Our own verbs leave a word with the replica first (`stopping`,
+`expected`), so that their events are no news. Containers of no service of the catalogue are none of our business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+from services.catalog.model import Service
+from services.scaler.core.events import Appeared, Exited, Meddled
+from services.scaler.drivers.base import Post, StartError
+from services.scaler.drivers.docker import readiness
+from services.scaler.drivers.docker.book import Book, Change, Container, State, What
+from services.scaler.drivers.docker.containers import Containers
+from services.scaler.drivers.docker.engine import EngineAway, EngineRefused
+from services.scaler.drivers.docker.records import Phase
+from services.scaler.drivers.docker.replica import Replica
+from services.scaler.drivers.docker.roster import Roster, told
+
+log = logging.getLogger(__name__)
+
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+
+
+class Hands:
+    """`gone` is called for a replica whose container has ended unasked, before the news of it."""
+
+    def __init__(
+        self,
+        roster: Roster,
+        book: Book,
+        containers: Containers,
+        post: Post,
+        spawn: Spawn,
+        gone: Callable[[Replica, str], None],
+    ) -> None:
+        self._roster = roster
+        self._book = book
+        self._containers = containers
+        self._post = post
+        self._spawn = spawn
+        self._gone = gone
+        self._guests: dict[str, Replica] = {}
+        """Containers that somebody has started and that are not ready yet."""
+
+    def changed(self, change: Change) -> None:
+        live = self._roster.on(change.container.id)
+        guest = self._guests.get(change.container.id)
+        for one in (live, guest):
+            if one is not None:
+                self._note(one, change)
+        if live is not None:
+            self._news(live, change)
+        elif guest is None and change.what in (What.STARTED, What.UNPAUSED):
+            self.appears(change.container)
+
+    def appears(self, container: Container) -> None:
+        """A container runs that belongs to no replica; news of it when it serves."""
+        service = self._roster.service_of(container)
+        if service is not None and container.id not in self._guests:
+            self._spawn(self._receive(service, container))
+
+    def _note(self, live: Replica, change: Change) -> None:
+        match change.what:
+            case What.ENDED | What.REMOVED:
+                live.end()
+            case What.HEALTH if change.container.health == "healthy":
+                live.healthy.set()
+            case What.OOM:
+                live.oom = True
+            case _:
+                pass
+
+    def _news(self, live: Replica, change: Change) -> None:
+        if change.what in live.expected:
+            live.expected.remove(change.what)
+            return
+        if live.stopping or live.record.phase is Phase.STARTING:
+            return  # Whoever waits for its end or its readiness sees it there.
+        match change.what:
+            case What.ENDED | What.REMOVED:
+                self._spawn(self._bury(live))
+            case What.PAUSED:
+                self._meddled(live, "paused", live.record.phase is Phase.PAUSED)
+            case What.UNPAUSED:
+                self._meddled(live, "running", live.record.phase is not Phase.PAUSED)
+            case _:
+                pass
+
+    def _meddled(self, live: Replica, now: str, as_it_should_be: bool) -> None:
+        if as_it_should_be:
+            live.meddled = False
+        elif not live.meddled:
+            live.meddled = True
+            self._post(Meddled(live.id, now))
+
+    async def _bury(self, live: Replica) -> None:
+        live.stopping = True
+        manner = await self._containers.manner(live.record.container, oom=live.oom)
+        words = await self._containers.last_words(live.record.container)
+        if self._roster.get(live.id) is live:
+            self._gone(live, manner)
+            self._post(Exited(live.id, f"{live.record.service} {manner}{words}"))
+
+    async def _receive(self, service: Service, container: Container) -> None:
+        fits = self._containers.fits(service, container)
+        record = self._roster.by_hand(service, container, service.digest if fits else "")
+        guest = self._guests[container.id] = Replica(record)
+        try:
+            if await self._serves(service, container, guest):
+                self._post(Appeared(told(self._roster.enter(guest))))
+                self._roster.records.note(guest.record)
+        except (StartError, EngineRefused, EngineAway) as error:
+            log.warning("%s was started by somebody else and does not serve: %s", container.name, error)
+        finally:
+            self._guests.pop(container.id, None)
+
+    async def _serves(self, service: Service, container: Container, guest: Replica) -> bool:
+        """Wait until it does; false where it became ours meanwhile, or is none any more."""
+        async with self._containers.making(service):
+            # What compose has just begun for us is taken there.
+            if self._roster.on(container.id) is not None:
+                return False
+        await self._containers.nameless(service, container.id)
+        alive = await self._containers.look(service, container.id)
+        guest.checked = alive.checked
+        if alive.healthy:
+            guest.healthy.set()
+        guest.record = replace(guest.record, endpoints=alive.endpoints, pid=alive.pid, phase=Phase.READY)
+        now = self._book.get(container.id)
+        if now is not None and now.state is State.PAUSED:
+            guest.record = replace(guest.record, phase=Phase.PAUSED)
+        else:
+            await readiness.until_ready(service, guest)
+        await asyncio.sleep(0)
+        return self._roster.on(container.id) is None and not guest.ended.done()

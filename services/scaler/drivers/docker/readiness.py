@@ -1,0 +1,173 @@
+"""Sees that a container answers, at the address it was given, at the moment it begins to.
+
+To be asked only after the engine has answered the start: a connection that is tried before the address exists is tried
+again a second later by the kernel, and a container that needs 150 ms would take a second. The pause between two looks
+is a hundredth of the time waited, 2 ms at least.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.catalog.model import Service
+from services.scaler.drivers.base import StartError
+from services.scaler.drivers.docker.replica import Replica
+
+_SHORTEST = 0.002
+_LONGEST = 0.1
+_SHARE = 1 / 100
+_CONNECT = 0.25
+"""Longest wait in seconds for one connection: what does not answer at once on this machine has lost its packet."""
+_ANSWER = 5.0
+"""Longest wait in seconds for one answer of the health path."""
+_HEAD = 4096
+_ALIVE_WITHOUT_PORT = 0.2
+"""A service without port and health check is ready when it has lived so many seconds."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the probes met, for the message when they end in vain."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    last: str = "nothing was looked at"
+
+    def note(self, what: str) -> None:
+        self.statuses[what] += 1
+        self.last = what
+
+    def __str__(self) -> str:
+        count = self.statuses[self.last]
+        return f"{self.last} ×{count}" if count > 1 else self.last
+
+
+async def until_ready(service: Service, live: Replica) -> None:
+    """Returns when it is ready. Raises StartError; the container is left as it is then. The reason of an exit is not
+    known here: the message then says only that it ended."""
+    seen = Seen()
+    looking = asyncio.ensure_future(_ready(service, live, seen))
+    try:
+        done, _ = await asyncio.wait(
+            {looking, live.ended}, timeout=service.wake.start_timeout, return_when=asyncio.FIRST_COMPLETED
+        )
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+    if looking in done and not looking.cancelled():
+        looking.result()
+        return
+    if live.stopping:
+        raise StartError(f"{service.name} was stopped while it started")
+    if live.ended in done:
+        raise Died
+    raise StartError(f"{service.name} was not ready within {service.wake.start_timeout:g} s: {seen}")
+
+
+class Died(StartError):
+    """Its container ended before it was ready."""
+
+
+async def until_back(service: Service, live: Replica, within: float) -> str | None:
+    """See a thawed replica answer again; None, or why it does not."""
+    looking = asyncio.ensure_future(well(service, live.record.endpoints, within, patient=True))
+    either: set[asyncio.Future[Any]] = {looking, live.ended}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if live.ended.done():
+        looking.cancel()
+        await asyncio.wait({looking})
+        return "ended"
+    return await looking
+
+
+async def well(service: Service, endpoints: Mapping[str, str], within: float, *, patient: bool = False) -> str | None:
+    """Look at a replica that was ready before; None where it is well, else what it said. One look; `patient`: as many
+    as it takes until `within` is over."""
+    seen = Seen()
+    try:
+        async with asyncio.timeout(within):
+            if patient:
+                await _answers(service, endpoints, seen)
+                return None
+            return None if await _look(service, endpoints, seen) else str(seen)
+    except TimeoutError:
+        return f"{seen} within {within:g} s"
+
+
+async def get(endpoint: str, path: str, within: float) -> int | None:
+    """The status of one GET; None where none came."""
+    host, port = split(endpoint)
+    try:
+        async with asyncio.timeout(within):
+            reader, writer = await asyncio.open_connection(host, port, limit=_HEAD)
+            try:
+                # Programs that check the host they are asked for know this one.
+                writer.write(
+                    f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nUser-Agent: aihub-health\r\n"
+                    "Accept: */*\r\nConnection: close\r\n\r\n".encode("latin-1")
+                )
+                words = (await reader.readline()).split(None, 2)
+            finally:
+                writer.transport.abort()
+    except (OSError, TimeoutError, ValueError):
+        return None
+    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
+        return None
+    return int(words[1])
+
+
+async def listens(endpoint: str) -> bool:
+    """Whether something takes a connection there now."""
+    host, port = split(endpoint)
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            async with asyncio.timeout(_CONNECT):
+                await asyncio.get_running_loop().sock_connect(probe, (host, port))
+        except (OSError, TimeoutError):
+            return False
+        return True
+
+
+def split(endpoint: str) -> tuple[str, int]:
+    host, _, port = endpoint.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+async def _ready(service: Service, live: Replica, seen: Seen) -> None:
+    if live.checked and (service.health == "tcp" or not service.ports):
+        # Its own check knows more than an open port does.
+        seen.note("its health check has not said healthy")
+        await live.healthy.wait()
+    if service.ports:
+        await _answers(service, live.record.endpoints, seen)
+    elif not live.checked:
+        await asyncio.sleep(_ALIVE_WITHOUT_PORT)
+
+
+async def _answers(service: Service, endpoints: Mapping[str, str], seen: Seen) -> None:
+    begun = time.monotonic()
+    while True:
+        if await _look(service, endpoints, seen):
+            return
+        await asyncio.sleep(min(max((time.monotonic() - begun) * _SHARE, _SHORTEST), _LONGEST))
+
+
+async def _look(service: Service, endpoints: Mapping[str, str], seen: Seen) -> bool:
+    health, main = service.health, service.main
+    for name, endpoint in endpoints.items():
+        if main is not None and name == main.name and health != "tcp":
+            status = await get(endpoint, health, _ANSWER)
+            if status is None or not 200 <= status < 300:
+                port = split(endpoint)[1]
+                seen.note(f"health {health} answered {status}" if status else f"nothing answers on port {port}")
+                return False
+        elif not await listens(endpoint):
+            seen.note(f"nothing listens on port {split(endpoint)[1]}")
+            return False
+    return True

@@ -1,0 +1,44 @@
+"""One replica as the driver holds it: its record, whether its container has ended, and what is under way on it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.scaler.drivers.docker.book import What
+from services.scaler.drivers.docker.records import Record
+
+
+class Replica:
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.verb = asyncio.Lock()
+        """Held by the verb that is under way: verbs on one replica follow each other."""
+        self.stopping = False
+        """Somebody asked for its end: its exit is no news."""
+        self.expected: list[What] = []
+        """Events that will come of what we did ourselves: they are no news."""
+        self.meddled = False
+        """Somebody else froze or thawed it, and that has been told."""
+        self.oom = False
+        """The kernel has ended something of it for want of memory."""
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when its container has stopped running."""
+        self.healthy = asyncio.Event()
+        """Its own health check has said `healthy` since it was started."""
+        self.checked = False
+        """Its container has a health check of its own."""
+        self.thawed: asyncio.Task[None] | None = None
+        """Looks at it in the seconds after a thaw."""
+
+    @property
+    def id(self) -> str:
+        return self.record.replica
+
+    def end(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def unwatch(self) -> None:
+        if self.thawed is not None:
+            self.thawed.cancel()
+            self.thawed = None
