@@ -1,5 +1,5 @@
-"""Files that are made from the code and kept in the repository: the JSON Schema that editors complete `x-hub` by, and
-Kong's configuration.
+"""Files that are made from the code and the catalogue and kept in the repository: the JSON Schema that editors complete
+`x-hub` by, Kong's configuration, the table of services, the ports that production closes.
 
 `python -m services.catalog.generate` writes them; with `--check` it writes nothing and tells which are out of date.
 """
@@ -10,22 +10,28 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from services.catalog import schema
+from services.catalog import schema, shipped
 from services.catalog.faults import CatalogError
 from services.catalog.kong import render, text
+from services.catalog.kong.fill import Environment, filled
 from services.catalog.load import load
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = ROOT / "docker-compose.distributed-ai.yml"
+PRODUCTION = ROOT / "docker-compose.prod.yml"
 
 
 def files() -> Mapping[Path, str]:
     """Every generated file with the content it should have."""
     # No variables and no further profiles: the files are the same on every machine.
     catalog = load([CATALOGUE], environ={}, profiles=())
+    kong = text.rendered(render.render(catalog))
     return {
         ROOT / "catalog" / schema.SCHEMA_FILE: schema.rendered(),
-        ROOT / "config" / "kong" / "kong.yml": text.rendered(render.render(catalog)),
+        ROOT / "config" / "kong" / "kong.yml": kong,
+        ROOT / "config" / "kong" / "kong.dev.yml": filled(kong, Environment.DEV, {}),
+        ROOT / "docs" / "services.md": shipped.table(load([CATALOGUE], environ={}, profiles=("monitor",))),
+        PRODUCTION: shipped.closed_ports(PRODUCTION.read_text("utf-8"), catalog),
     }
 
 

@@ -6,20 +6,50 @@ import json
 import re
 import tomllib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from services.catalog import shipped
 from services.catalog.load import load
-from services.catalog.model import Catalog, Package, Tier
+from services.catalog.model import Catalog, Package, Service, Tier
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+COMPOSE = CHECKOUT / "docker-compose.distributed-ai.yml"
+PRODUCTION = CHECKOUT / "docker-compose.prod.yml"
 LOCKS = CHECKOUT / "catalog" / "locks"
+_MOVING = re.compile(r"latest|main|stable|edge|nightly|dev|cpu|server|\d+")
+_SECRET = re.compile(r"\$\{(HUB_[A-Z0-9_]*_(?:PASSWORD|TOKEN|SECRET|KEY))(:-[^}$]*)?\}")
+_GIB = 1 << 30
 
 
 @pytest.fixture(scope="module")
 def catalog() -> Catalog:
-    return load([CHECKOUT / "docker-compose.distributed-ai.yml"], environ={})
+    """As somebody without Docker and without an .env has it."""
+    return load([COMPOSE], environ={}, profiles=())
+
+
+@pytest.fixture(scope="module")
+def everything() -> Catalog:
+    return load([COMPOSE], environ={}, profiles=("*",))
+
+
+@pytest.fixture(scope="module")
+def production() -> Catalog:
+    return load([COMPOSE, PRODUCTION], environ={}, profiles=("*",))
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Every compose file that is shipped: its name and what stands in it."""
+    for path in (COMPOSE, PRODUCTION, *sorted((CHECKOUT / "catalog").glob("*.yml"))):
+        yield path.name, path.read_text()
+
+
+def on_demand(catalog: Catalog) -> dict[str, Service]:
+    """Those that answer people or programs; their databases are not counted."""
+    found = {name: service for name, service in catalog.services.items() if service.tier is Tier.ON_DEMAND}
+    return {name: service for name, service in found.items() if service.http_ports}
 
 
 def packages(catalog: Catalog) -> dict[str, Package]:
@@ -34,21 +64,129 @@ def test_at_least_twelve_services_of_others_run_without_docker(catalog: Catalog)
     assert len(packages(catalog)) >= 12
 
 
-def test_every_service_says_what_it_is_and_what_it_may_take(catalog: Catalog) -> None:
-    for service in catalog.services.values():
+def test_every_service_says_what_it_is_and_what_it_may_take(everything: Catalog) -> None:
+    for service in everything.services.values():
         assert service.description, service.name
         assert service.image, service.name
         assert service.resources.memory_limit, service.name
         assert service.resources.cpus, service.name
+        assert service.resources.memory_reservation, service.name
+        assert service.resources.memory_reservation <= service.resources.memory_limit, service.name
+        assert 0.25 <= service.resources.cpus <= 2, service.name
         assert service.labels["org.opencontainers.image.licenses"], service.name
 
 
-def test_no_service_is_published_beyond_this_machine_and_none_on_the_port_of_another(catalog: Catalog) -> None:
-    published = [publish for service in catalog.services.values() for publish in service.publishes]
+def test_the_tiers_hold_what_they_are_known_for(catalog: Catalog) -> None:
+    tiers = {tier: {name for name, s in catalog.services.items() if s.tier is tier} for tier in Tier}
+    assert tiers[Tier.INFRA] >= {"kong", "consul", "rabbitmq", "redis", "scaler", "docker-proxy"}
+    assert tiers[Tier.PERSISTENT] == {"ollama", "chroma", "qdrant", "n8n"}
+    assert len(on_demand(catalog)) >= 45
+    assert on_demand(catalog).keys() >= {"langchain", "autogpt", "letta", "tabby"}
+    assert all(service.lazy for service in on_demand(catalog).values())
+
+
+def test_what_has_limits_by_promise_keeps_them(catalog: Catalog) -> None:
+    limits = {name: service.resources for name, service in catalog.services.items()}
+    assert limits["ollama"].memory_limit == 4 * _GIB
+    assert (limits["ollama"].memory_reservation or 0) >= 2 * _GIB
+    for name in ("chroma", "qdrant", "weaviate", "letta", "autogpt", "autogen", "flowise", "langflow", "agent-zero"):
+        assert limits[name].memory_limit == 2 * _GIB, name
+    for name in ("n8n", "node-red", "prefect", "dagster", "langchain"):
+        assert limits[name].memory_limit == _GIB, name
+
+
+def test_every_image_is_pinned_to_one_version(everything: Catalog) -> None:
+    for service in everything.services.values():
+        assert service.image is not None
+        _, _, tag = service.image.rpartition("/")[2].partition(":")
+        assert tag, service.name
+        assert not _MOVING.fullmatch(tag), f"{service.name}: {tag} moves"
+
+
+def test_volumes_that_services_name_are_declared_and_none_is_shared(everything: Catalog) -> None:
+    declared = {
+        name for path in (COMPOSE, *sorted((CHECKOUT / "catalog").glob("*.yml"))) for name in volumes_declared(path)
+    }
+    used = [
+        (volume.source, service.name)
+        for service in everything.services.values()
+        for volume in service.volumes
+        if volume.named
+    ]
+    assert {name for name, _ in used} == declared
+    shared = {name: count for name, count in Counter(name for name, _ in used).items() if count > 1}
+    assert shared == {"docker-proxy": 2}  # the socket that the proxy makes and the scaler asks
+
+
+def volumes_declared(path: Path) -> Iterator[str]:
+    _, _, block = path.read_text().partition("\nvolumes:\n")
+    yield from re.findall(r"^  ([\w-]+): \{\}$", block, re.MULTILINE)
+
+
+def test_every_database_rests_with_the_service_that_needs_it_and_has_no_way_out(catalog: Catalog) -> None:
+    databases = [s for s in catalog.services.values() if s.tier is Tier.ON_DEMAND and not s.http_ports]
+    assert databases
+    for service in databases:
+        assert catalog.dependents(service.name), service.name
+        assert service.publishes == (), service.name
+
+
+def test_a_secret_has_no_default_and_a_name_that_the_deployment_makes_up() -> None:
+    for file, text in texts():
+        for name, default in _SECRET.findall(text):
+            allowed = {":-", ":-local"} if name == "HUB_LITELLM_KEY" else {":-"}
+            assert default in allowed, f"{file}: {name} has the default {default!r}"
+        for line in text.splitlines():
+            key, _, value = line.strip().partition(": ")
+            secret = re.search(r"(?:PASSWORD|PASS|TOKEN|SECRET|MASTER_KEY|ENCRYPTION_KEY)\Z", key)
+            if secret and value and value != '"true"' and not value.startswith(("'", "{")):
+                assert re.search(r"\$\{[A-Z0-9_]+:-", value), f"{file}: {line.strip()}"
+
+
+def test_production_publishes_kong_alone_and_closes_its_admin_port(production: Catalog) -> None:
+    published = {name for name, service in production.services.items() if service.publishes}
+    assert published == {"kong"}
+    kong = production.services["kong"]
+    assert kong.environment["KONG_ADMIN_LISTEN"] == "off"
+    assert "ssl" in kong.environment["KONG_PROXY_LISTEN"]
+
+
+def test_no_service_on_demand_holds_the_socket_of_docker_or_all_rights(everything: Catalog) -> None:
+    holders = {s.name for s in everything.services.values() if any("docker.sock" in v.source for v in s.volumes)}
+    assert holders == {"docker-proxy"}
+    privileged = re.findall(r"^ +(?:privileged|cap_add|devices):", "\n".join(text for _, text in texts()), re.MULTILINE)
+    assert len(privileged) == 2  # cadvisor, which reads all control groups
+
+
+def test_every_row_of_the_table_has_a_source(everything: Catalog) -> None:
+    rows = [line for line in shipped.table(everything).splitlines() if line.startswith("| ")][2:]
+    assert len(rows) == len(everything.services)
+    ours = {"hello", "langchain", "scaler", "hub-metrics"}
+    without = {row.split("|")[1].strip() for row in rows if "](https://" not in row}
+    assert without == ours
+
+
+def test_files_that_containers_mount_are_there(everything: Catalog) -> None:
+    for service in everything.services.values():
+        for volume in service.volumes:
+            if not volume.named and volume.source.startswith(f"{CHECKOUT}/"):
+                assert Path(volume.source).exists(), f"{service.name}: {volume.source}"
+
+
+def test_no_service_is_published_beyond_this_machine_and_none_on_the_port_of_another(everything: Catalog) -> None:
+    published = [publish for service in everything.services.values() for publish in service.publishes]
     assert {publish.host for publish in published} == {"127.0.0.1"}
     doubled = {number: count for number, count in Counter(p.number for p in published).items() if count > 1}
     assert doubled == {}
-    assert all(8000 < publish.number < 32768 for publish in published)
+    assert all(1024 < publish.number < 32768 for publish in published)
+
+
+def test_what_people_know_by_its_port_is_there(everything: Catalog) -> None:
+    own = {name: {publish.number for publish in service.publishes} for name, service in everything.services.items()}
+    assert own["kong"] == {8000, 8001}
+    assert own["consul"] == {8500}
+    assert own["rabbitmq"] == {15672, 5672}
+    assert (own["grafana"], own["prometheus"], own["jaeger"]) == ({3000}, {9090}, {16686})
 
 
 def test_every_service_that_can_run_here_sleeps_and_tells_when_it_is_ready(catalog: Catalog) -> None:
@@ -56,7 +194,8 @@ def test_every_service_that_can_run_here_sleeps_and_tells_when_it_is_ready(catal
         if service.local is not None:
             assert service.lazy, service.name
             assert service.health.startswith("/"), service.name
-            assert service.tier is Tier.ON_DEMAND, service.name
+            assert service.tier is not Tier.INFRA, service.name
+            assert service.scaling.min_replicas == 0, service.name
 
 
 def test_every_package_is_pinned_by_a_lock_that_names_no_host_and_no_path(catalog: Catalog) -> None:
