@@ -156,6 +156,8 @@ class Hub:
         others = {listener.port: listener.inode for listener in listeners() if listener.port not in held}
         found = []
         for service in self.world.services.values():
+            if not service.spec.lazy and service.spec.local is None:
+                continue  # its container publishes them
             for published in service.spec.publishes:
                 if published.number not in others and published.number != self.edge.port:
                     continue  # ours, or about to be

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from services.catalog.addresses import Edge
-from services.catalog.model import Catalog, Port, Protocol, Publish, Service
+from services.catalog.model import Catalog, Local, Port, Protocol, Publish, Service
 from services.scaler.mesh.config.bootstrap import bootstrap
 from services.scaler.mesh.config.clusters import cds
 from services.scaler.mesh.config.common import Place, socket
 from services.scaler.mesh.config.listeners import lds
-from services.scaler.mesh.config.routes import rds, rds_own
+from services.scaler.mesh.config.routes import own_ports, rds, rds_own
 from services.scaler.mesh.names import Lane, cluster_name, clusters_of, read_header
 
 PLACE = Place(
@@ -161,6 +161,13 @@ def test_nothing_but_the_edge_and_published_ports_is_a_network_socket() -> None:
     plain = bootstrap(PLACE, "n")
     assert [place["port_value"] for place in every("socket_address", plain)] == [8000]
     assert plain["admin"]["address"]["pipe"]["mode"] == 0o600
+
+
+def test_ports_of_a_container_that_compose_keeps_running_are_not_the_gateways() -> None:
+    """Docker publishes them; without Docker there is nothing behind them."""
+    kept = replace(QDRANT, lazy=False)
+    assert list(own_ports(Catalog({"qdrant": kept}))) == []
+    assert len(list(own_ports(Catalog({"qdrant": replace(kept, local=Local(("qdrant",)))})))) == len(PUBLISHES)
 
 
 def test_a_listener_of_a_port_says_nothing_of_what_its_service_wishes() -> None:

@@ -8,9 +8,10 @@ inotify instance.
 from __future__ import annotations
 
 import ipaddress
-import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
 from services.catalog.addresses import DOMAIN
 from services.catalog.model import Catalog, Port, Protocol, Service
@@ -18,6 +19,16 @@ from services.scaler.mesh.config import common
 from services.scaler.mesh.config.common import Json, Place
 from services.scaler.mesh.config.kept import Kept
 from services.scaler.mesh.config.map_back import map_back_here
+from services.scaler.mesh.config.matching import (
+    MISDIRECTED,
+    Found,
+    actions,
+    both,
+    filter_state,
+    header,
+    refusal,
+    routes_of,
+)
 from services.scaler.mesh.config.service_routes import (
     HUB_PATH,
     RETRY,
@@ -25,22 +36,19 @@ from services.scaler.mesh.config.service_routes import (
     api_routes,
     bare_routes,
     monitor_routes,
-    monitors,
     origin_monitor_routes,
     origin_routes,
 )
 from services.scaler.mesh.config.wire import Part
 from services.scaler.mesh.names import SERVICE_HEADER, cluster_name
 
-Found = Mapping[str, Json]
-"""Key in a tree → what is found there, made by `_actions`."""
-
-_ROUTES = "envoy.config.route.v3.RouteList"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 CONSOLE = "hub"
 OWN_KEY = "hub.own"
 """Filter state that an own port's listener sets: which service's port it is."""
 PREFIX_HEADER = "x-forwarded-prefix"
+HEADERS = MappingProxyType({"x-forwarded-host": "%REQ(:AUTHORITY)%", SERVICE_HEADER: "%UPSTREAM_CLUSTER_RAW%"})
+"""Set for every request where a route or a virtual host does not know better."""
 _PREFIX = {"request_headers_to_add": common.overwrite({PREFIX_HEADER: "%ROUTE_NAME%"})}
 """Of hosts where services live below paths: a route to a service bears its path as name."""
 _NO_PREFIX = {"request_headers_to_remove": [PREFIX_HEADER]}
@@ -52,7 +60,12 @@ _ADDRESS_LITERAL = r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:.]+\])(?::\d+)?"
 
 def rds(catalog: Catalog, place: Place, kept: Kept | None = None) -> Json:
     """Routes of the edge. `kept`: of this place; what it has of services that are the same is used again."""
-    port, kept = place.edge.port, kept or Kept()
+    return configuration("edge", edge_hosts(catalog, place, kept or Kept()))
+
+
+def edge_hosts(catalog: Catalog, place: Place, kept: Kept) -> list[Json]:
+    """Virtual hosts of an edge."""
+    port = place.people_port or place.edge.port
     domains = [DOMAIN, *([place.domain] if place.domain else [])]
     here = {"typed_per_filter_config": map_back_here(), **_PREFIX}
     hosts = [{"name": "api", "domains": _known(place), **_api(catalog, kept, DOMAIN, port), **here}]
@@ -63,10 +76,10 @@ def rds(catalog: Catalog, place: Place, kept: Kept | None = None) -> Json:
     hosts.append(_console(domains))
     hosts.append(_people(catalog, kept, domains))
     if _is_wide(place.edge.host):
-        hosts.append({**_strangers(_api(catalog, kept, None, port)), **here})
+        hosts.append({**_strangers(_api(catalog, kept, None, port), place.names), **here})
     else:
         hosts.append(_strangers())
-    return _configuration("edge", hosts)
+    return hosts
 
 
 def rds_own(catalog: Catalog, place: Place, kept: Kept | None = None) -> Json:
@@ -77,12 +90,14 @@ def rds_own(catalog: Catalog, place: Place, kept: Kept | None = None) -> Json:
     wide = {key: own for key, own in ports.items() if not _is_loopback(own[2])}
     hosts: list[Json] = [{"name": "own", "domains": known, **_by_listener(ports, kept), **_NO_PREFIX}] if ports else []
     hosts.append({**_strangers(_by_listener(wide, kept) if wide else None), **_NO_PREFIX})
-    return _configuration("own", hosts)
+    return configuration("own", hosts)
 
 
 def own_ports(catalog: Catalog) -> Iterable[tuple[str, tuple[Service, Port, str]]]:
     """Key of each published port, `CLUSTER@NUMBER` → its service, its port, the host it listens on."""
     for service in catalog.services.values():
+        if not service.lazy and service.local is None:
+            continue  # runs in a container of its own, which publishes its ports itself
         names = {port.name: port for port in service.ports}
         for published in service.publishes:
             if published.port in names:
@@ -90,7 +105,7 @@ def own_ports(catalog: Catalog) -> Iterable[tuple[str, tuple[Service, Port, str]
                 yield key, (service, names[published.port], published.host)
 
 
-def _configuration(name: str, hosts: list[Json]) -> Json:
+def configuration(name: str, hosts: list[Json], headers: Mapping[str, str] = HEADERS) -> Json:
     """What is said here holds for each route that does not know better, and whatever a client has said is overwritten.
     Of a thousand services only what differs is in the file: Envoy's main thread reads all of it at each change."""
     routes = {
@@ -98,9 +113,7 @@ def _configuration(name: str, hosts: list[Json]) -> Json:
         "name": name,
         "ignore_port_in_host_matching": True,
         "most_specific_header_mutations_wins": True,
-        "request_headers_to_add": common.overwrite(
-            {"x-forwarded-host": "%REQ(:AUTHORITY)%", SERVICE_HEADER: "%UPSTREAM_CLUSTER_RAW%"}
-        ),
+        "request_headers_to_add": common.overwrite(headers),
         "virtual_hosts": [{**host, "retry_policy": RETRY} for host in hosts],
     }
     return {"resources": [routes]}
@@ -125,7 +138,7 @@ def _people(catalog: Catalog, kept: Kept, domains: list[str]) -> Json:
     found = {host: _at_origin(service, service.http_ports[0], kept) for host, service in served.items()}
     use, looking = _apart(found)
     wanted = [f"*.{domain}" for domain in domains]
-    trees = _both("prefix_match_map", _header(":authority"), use, looking, _MISDIRECTED)
+    trees = both("prefix_match_map", header(":authority"), use, looking, MISDIRECTED)
     return {"name": "people", "domains": wanted, **trees, **_NO_PREFIX}
 
 
@@ -139,7 +152,7 @@ def _console(domains: list[str]) -> Json:
 
 def _api(catalog: Catalog, kept: Kept, domain: str | None, port: int) -> Json:
     """The `/api` tree. `domain`: where a service's own origin is for this host; None: nowhere that we know."""
-    hub = _actions([_hub_health({"path": "/api/health"}), _hub_health({"prefix": "/api/health/"})])
+    hub = actions([_hub_health({"path": "/api/health"}), _hub_health({"prefix": "/api/health/"})])
     use: dict[str, Json] = {"/api/health": hub}
     looking: dict[str, Json] = {"/api/health": hub}
     for service in catalog.services.values():
@@ -148,14 +161,14 @@ def _api(catalog: Catalog, kept: Kept, domain: str | None, port: int) -> Json:
             below, bare, looked = kept.of(service, ("api", origin), partial(_below_path, service, origin))
             use |= {f"{service.path}/": below, service.path: bare}
             looking[service.path] = looked
-    path = _header(":path")
-    return _both("prefix_match_map", path, _with_outer(use), _with_outer(looking), _NOT_FOUND)
+    path = header(":path")
+    return both("prefix_match_map", path, _with_outer(use), _with_outer(looking), _NOT_FOUND)
 
 
 def _below_path(service: Service, origin: Origin) -> tuple[Json, Json, Json]:
     """Found below the service's path, at the path itself, and at either by a monitor."""
     lists = (api_routes(service, origin), bare_routes(service, origin), monitor_routes(service))
-    below, bare, looked = (Part(_actions(routes)) for routes in lists)
+    below, bare, looked = (Part(actions(routes)) for routes in lists)
     return below, bare, looked
 
 
@@ -163,7 +176,7 @@ def _at_origin(service: Service, port: Port, kept: Kept) -> tuple[Json, Json]:
     """Found at a host or port of its own, and there by a monitor."""
 
     def made() -> tuple[Json, Json]:
-        return Part(_actions(origin_routes(service, port))), Part(_actions(origin_monitor_routes(service, port)))
+        return Part(actions(origin_routes(service, port))), Part(actions(origin_monitor_routes(service, port)))
 
     return kept.of(service, ("origin", port.name), made)
 
@@ -176,14 +189,14 @@ def _with_outer(found: Found) -> Found:
     """The tree goes by the longest key and never back: `/api/a/bc` is found below `/api/a/b`, so that list must know
     the routes of `/api/a` too."""
     outer = {path: _outer(path, found) for path in found}
-    return {path: _actions([*_routes(one), *outer[path]]) if outer[path] else one for path, one in found.items()}
+    return {path: actions([*routes_of(one), *outer[path]]) if outer[path] else one for path, one in found.items()}
 
 
 def _outer(path: str, found: Found) -> list[Json]:
     parts = path.rstrip("/").split("/")
     shorter = ["/".join(parts[:n]) for n in range(len(parts) - 1, 1, -1)]
     keys = [key for outer in shorter for key in (f"{outer}/", outer) if key in found]
-    return [route for key in keys for route in _routes(found[key])]
+    return [route for key in keys for route in routes_of(found[key])]
 
 
 def _hub_health(match: Json) -> Json:
@@ -192,62 +205,24 @@ def _hub_health(match: Json) -> Json:
 
 
 def _by_listener(ports: Mapping[str, tuple[Service, Port, str]], kept: Kept) -> Json:
-    message = "envoy.extensions.matching.common_inputs.network.v3.FilterStateInput"
-    key = common.extension("envoy.matching.inputs.filter_state", message, key=OWN_KEY)
     use, looking = _apart({name: _at_origin(service, port, kept) for name, (service, port, _) in ports.items()})
-    return _both("exact_match_map", key, use, looking, _MISDIRECTED)
+    return both("exact_match_map", filter_state(OWN_KEY), use, looking, MISDIRECTED)
 
 
-def _both(kind: str, key: Json, use: Found, looking: Found, otherwise: Json) -> Json:
-    """`matcher` of a virtual host: monitors have a tree of their own. One expression for all services: compiled once a
-    route it would take a fifth of Envoy's memory."""
-    agent = {"input": _header("user-agent"), "value_match": {"safe_regex": {"google_re2": {}, "regex": monitors()}}}
-    monitor = {"predicate": {"single_predicate": agent}, "on_match": {"matcher": _tree(kind, key, looking, otherwise)}}
-    others = {"matcher": _tree(kind, key, use, otherwise)}
-    return {"matcher": {"matcher_list": {"matchers": [monitor]}, "on_no_match": others}}
-
-
-def _tree(kind: str, key: Json, found: Found, otherwise: Json) -> Json:
-    tree = {"matcher_tree": {"input": key, kind: {"map": found}}}
-    # A tree without any entry is not allowed.
-    return {**(tree if found else {}), "on_no_match": _actions([otherwise])}
-
-
-def _header(name: str) -> Json:
-    return common.extension(name, "envoy.type.matcher.v3.HttpRequestHeaderMatchInput", header_name=name)
-
-
-def _actions(routes: list[Json]) -> Json:
-    return {"action": {"name": "routes", "typed_config": common.typed(_ROUTES, routes=routes)}}
-
-
-def _routes(actions: Json) -> list[Json]:
-    routes: list[Json] = actions["action"]["typed_config"]["routes"]
-    return routes
-
-
-def _strangers(known: Json | None = None) -> Json:
-    """An unknown Host is misdirected; a bare address finds the way of `known`, a virtual host's matcher."""
+def _strangers(known: Json | None = None, names: Sequence[str] = ()) -> Json:
+    """An unknown Host is misdirected; a bare address, or one of `names`, finds the way of `known`, a virtual host's
+    matcher."""
     unknown: Json = {"name": "unknown", "domains": ["*"]}
     if known is None:
-        return {**unknown, "routes": [_MISDIRECTED]}
-    literal = {"google_re2": {}, "regex": _ADDRESS_LITERAL}
-    predicate = {"single_predicate": {"input": _header(":authority"), "value_match": {"safe_regex": literal}}}
+        return {**unknown, "routes": [MISDIRECTED]}
+    safe = "|".join([_ADDRESS_LITERAL, *(rf"{re.escape(name)}(?::\d+)?" for name in names)])
+    literal = {"google_re2": {}, "regex": safe}
+    predicate = {"single_predicate": {"input": header(":authority"), "value_match": {"safe_regex": literal}}}
     matchers = {"matcher_list": {"matchers": [{"predicate": predicate, "on_match": known}]}}
-    return {**unknown, "matcher": {**matchers, "on_no_match": _actions([_MISDIRECTED])}}
+    return {**unknown, "matcher": {**matchers, "on_no_match": actions([MISDIRECTED])}}
 
 
-def _refusal(status: int, code: str, message: str) -> Json:
-    body = json.dumps({"error": {"code": code, "message": message}})
-    return {
-        "match": {"prefix": "/"},
-        "direct_response": {"status": status, "body": {"inline_string": body}},
-        "response_headers_to_add": common.overwrite({"content-type": "application/json"}),
-    }
-
-
-_MISDIRECTED = _refusal(421, "misdirected", "unknown host")
-_NOT_FOUND = _refusal(404, "not-found", "no such address here")
+_NOT_FOUND = refusal(404, "not-found", "no such address here")
 
 
 def _is_wide(host: str) -> bool:
