@@ -15,6 +15,7 @@ from services.scaler.core.effects import (
     Decided,
     Drain,
     Effect,
+    Measure,
     Pause,
     Prepare,
     Publish,
@@ -34,6 +35,7 @@ from services.scaler.core.events import (
     DrainRefused,
     Event,
     Flow,
+    Measured,
     Paused,
     Prepared,
     Ready,
@@ -219,6 +221,10 @@ class Simulator:
             case Refuse():
                 del self._held[effect.demand]
                 self.report.refused[effect.refusal.value] += 1
+            case Measure():
+                replica = self.fleet.world.services[effect.service].replicas[effect.replica]
+                size = replica.memory or replica.charge * 10 // 11
+                self._later(0.0, lambda: self._tell(Measured(effect.replica, size, 0.0)))
             case Watch() | Decided():
                 pass
 

@@ -21,7 +21,7 @@ from services.scaler.core.effects import (
     Stop,
     Withdraw,
 )
-from services.scaler.core.events import Event, Meddled, RestartAsked, SleepAsked
+from services.scaler.core.events import Event, Measured, Meddled, RestartAsked, SleepAsked
 from services.scaler.core.state import Settings
 from tests.support.truth import NO_READING, Program, Truth
 
@@ -141,6 +141,10 @@ def _rest(truth: Truth, program: Program, cause: Event, reason: str) -> str:
     used = truth.uses.get(name, float("-inf"))
     if now < used + (VICTIM_GRACE if for_room else spec.scaling.idle_timeout):
         return f"{name} is put to rest although it was used at {used}"
+    if isinstance(cause, Measured) and cause.lately > spec.busy.cpu > 0 and not for_room:
+        return f"{name} is put to rest although it works: {cause}"
+    if spec.busy.cpu and not for_room and program.measured_at < used + spec.scaling.idle_timeout:
+        return f"{name} is put to rest by a measurement of {program.measured_at}, before that was due"
     return ""
 
 

@@ -48,6 +48,8 @@ class Program:
     told_gone: bool = False
     told_frozen: bool = False
     told_deaf: bool = False
+    measured_at: float = float("-inf")
+    """When the fleet was last told of its size and its work."""
     told_busy: bool = False
     told_quiet: bool = False
     """`Drained` was the last word of the mesh."""
@@ -143,7 +145,7 @@ class Truth:
             case Resumed():
                 program.told_frozen = False
             case Measured():
-                program.told_busy = event.busy or event.cpu > 0.1
+                program.told_busy, program.measured_at = event.busy or event.cpu > 0.1, self.now
                 if program.told_busy:
                     self.uses[program.service] = self.now
             case _:

@@ -17,6 +17,7 @@ from services.scaler.core.effects import (
     Decided,
     Drain,
     Effect,
+    Measure,
     Pause,
     Prepare,
     Publish,
@@ -171,6 +172,8 @@ class World(Truth):
                 self._become_ready(effect, self.programs[effect.replica])
             case Publish():
                 self._publish(effect)
+            case Measure():
+                self._later(self.random.choice((0.0, 0.01, 0.3)), lambda: self._look_at(effect.replica))
             case Drain():
                 self._drain(effect)
             case Withdraw():
@@ -433,6 +436,11 @@ class World(Truth):
     def measure(self, replica: str, memory: int, cpu: float = 0.0) -> None:
         if not self.programs[replica].gone:
             self.tell(Measured(replica, memory, cpu))
+
+    def _look_at(self, replica: str) -> None:
+        program = self.programs.get(replica)
+        if program is not None and not program.gone:
+            self.tell(Measured(replica, 100 << 20, 0.0, lately=0.5 if self._unlucky() else 0.0))
 
     def set_budget(self, amount: int | None) -> None:
         self.budget = amount

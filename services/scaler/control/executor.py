@@ -17,6 +17,7 @@ from services.scaler.core.effects import (
     Decided,
     Drain,
     Effect,
+    Measure,
     Pause,
     Prepare,
     Publish,
@@ -82,6 +83,8 @@ class Executor:
                 self._begin(self._start(effect))
             case Watch():
                 self._begin(self._watch(effect))
+            case Measure():
+                self._begin(self._measure(effect))
             case Drain():
                 self._begin(self._drain(effect))
             case Withdraw():
@@ -153,6 +156,13 @@ class Executor:
             return Ready(effect.replica, effect.attempt)
 
         await self._answer(verb(), lambda why: StartFailed(effect.replica, effect.attempt, why))
+
+    async def _measure(self, effect: Measure) -> None:
+        try:
+            for reading in await self._driver.measure([effect.replica]):
+                self._post(reading)
+        except Exception:
+            log.exception("measuring %s broke; it is read again with all the others", effect.replica)
 
     async def _drain(self, effect: Drain) -> None:
         async def verb() -> Event:

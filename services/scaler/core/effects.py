@@ -63,6 +63,15 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class Measure:
+    """Read its memory and CPU now, for its rest is due → Measured. One that comes to nothing needs no answer: all are
+    read every few seconds anyway."""
+
+    replica: ReplicaId
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Mark DRAINING, see it quiet → Drained | DrainRefused."""
 
@@ -140,4 +149,6 @@ class Decided:
     reason: str
 
 
-Effect = Prepare | Start | Watch | Publish | Drain | Withdraw | Pause | Resume | Stop | Release | Refuse | Decided
+Effect = (
+    Prepare | Start | Watch | Publish | Measure | Drain | Withdraw | Pause | Resume | Stop | Release | Refuse | Decided
+)

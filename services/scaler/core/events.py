@@ -306,6 +306,9 @@ class Measured:
     itself costs does not count, or a heavy start would keep a service awake for a minute."""
     busy: bool = False
     """The service's own busy probe said so."""
+    lately: float = 0.0
+    """The same over the idle timeout alone where that is less than a minute, one second at least: work that has just
+    begun does not show in a minute's average yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from services.scaler.core import needing, waking
-from services.scaler.core.effects import Drain
+from services.scaler.core.effects import Drain, Measure
 from services.scaler.core.events import SleepAsked
 from services.scaler.core.state import Life, Replica, ServiceState, World
 
@@ -221,13 +221,28 @@ def _consider_idle(world: World, service: ServiceState, ready: list[Replica]) ->
     spare = stale + [replica for replica in ready if replica not in stale][service.min_replicas :]
     if not spare:
         return
-    due = max(service.idle_since + service.spec.scaling.idle_timeout, *(replica.drain_after for replica in spare))
+    due = max(service.rest_due, *(replica.drain_after for replica in spare))
     if world.now < due:
         world.schedule(due, service.name)
     elif world.quiet(service):
+        if [replica for replica in spare if not _measured(world, service, replica, due)]:
+            return  # the measurement looks again
         for replica in spare:
             to = "stopped" if replica in stale else service.spec.scaling.rest.value
             rest(world, service, replica, to, f"no use for {world.now - service.idle_since:.0f} s")
+
+
+def _measured(world: World, service: ServiceState, replica: Replica, due: float) -> bool:
+    """Whether it was measured since its rest is due; else that is asked for, once. What was read some seconds before
+    knows nothing of work that the last request has begun."""
+    if not service.spec.busy.cpu and not service.spec.busy.http:
+        return True
+    if replica.measured_at >= due:
+        return True
+    if replica.measure_asked_at < due:
+        replica.measure_asked_at = world.now
+        world.emit(Measure(replica.id, service.name))
+    return False
 
 
 def _shrink(world: World, service: ServiceState, ready: list[Replica]) -> None:

@@ -30,7 +30,7 @@ def measured(world: World, event: Measured) -> None:
         return
     service, replica = found
     settings = world.settings
-    replica.memory = event.memory
+    replica.memory, replica.measured_at = event.memory, world.now
     if replica.ready_at is not None:
         replica.peak = max(replica.peak, event.memory)
         service.size = max(service.size or 0, replica.peak)
@@ -46,6 +46,10 @@ def measured(world: World, event: Measured) -> None:
         replica.busy = "its busy probe says so"
     if replica.busy:
         world.used(service, replica.busy)
+    elif event.lately > limit > 0 and replica.life is Life.READY and world.now >= service.rest_due:
+        # Only where it would rest now: of one that is due much later a little work at a time says nothing.
+        world.used(service, f"CPU at {event.lately:.0%} of a core until a moment ago")
+        replica.drain_after = world.now + settings.drain_retry
     world.touch(service.name)
 
 

@@ -105,6 +105,8 @@ class Replica:
     """Largest size measured while it served, bytes."""
     busy: str = ""
     """Why its last measurement counts as use; empty where it does not."""
+    measured_at: float = float("-inf")
+    measure_asked_at: float = float("-inf")
     rest_to: str = "paused"
     """Where the rest under way leads: `paused` or `stopped`."""
     reason: str = ""
@@ -208,6 +210,11 @@ class ServiceState:
         """When its idle time begins: at the last use, or at the end of its pin where that is later."""
         ended = self.pinned_until if self.pinned_until is not None and self.pinned_until != float("inf") else 0.0
         return max(self.last_use, ended)
+
+    @property
+    def rest_due(self) -> float:
+        """When it has been idle for as long as its catalogue entry tolerates."""
+        return self.idle_since + self.spec.scaling.idle_timeout
 
 
 class World:

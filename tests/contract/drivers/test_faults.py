@@ -262,7 +262,7 @@ async def test_a_cancelled_pause_leaves_everything_running(bench: Bench) -> None
         await driver.resume(service, "svc-1")
 
 
-async def test_a_listener_that_is_gone_while_the_program_lives_is_told_at_the_second_look(
+async def test_a_listener_that_stays_away_while_the_program_lives_is_told(
     bench: Bench, tmp_path: Path
 ) -> None:
     driver = await bench.driver()
@@ -272,10 +272,14 @@ async def test_a_listener_that_is_gone_while_the_program_lives_is_told_at_the_se
     await driver.measure(["svc-1"])
     (tmp_path / "now").touch()
     await until(lambda: "I listen no more" in bench.layout.service_log("svc").read_text())
-    await driver.measure(["svc-1"])
-    assert bench.events == []
-    await driver.measure(["svc-1"])
-    [told] = bench.events
+    for _ in range(5):
+        await driver.measure(["svc-1"])
+    assert bench.events == []  # it may load itself anew
+    async with asyncio.timeout(10):
+        while not bench.events:
+            await driver.measure(["svc-1"])
+            await asyncio.sleep(0.2)
+    told = bench.events[0]
     assert isinstance(told, Deaf)
     assert told.replica == "svc-1"
     assert f"runs, but no longer listens on {running.endpoints['main']}" in told.reason

@@ -93,6 +93,17 @@ async def test_work_without_a_request_keeps_a_service_awake(workshop: Workshop, 
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
+async def test_work_that_outlasts_its_request_keeps_a_service_awake_however_short_its_idle_time_is(
+    workshop: Workshop, start_hub: StartHub
+) -> None:
+    """Five seconds of it are less than the tenth of a minute that counts; it is measured before each rest."""
+    hub = start_hub({"svc": workshop.upstream("svc", rests=Rests(idle=2.0))})
+    assert hub.ask("/api/svc/spin?s=5")[0] == 200
+    begun = time.monotonic()
+    await hub.asleep("svc")
+    assert 5.0 < time.monotonic() - begun < 12.0
+
+
 async def test_a_service_rests_a_minute_after_its_work_is_done(workshop: Workshop, start_hub: StartHub) -> None:
     hub = start_hub(_workers(workshop))
     await _set_to_work(hub)

@@ -60,6 +60,7 @@ STORY: list[tuple[Event, float]] = [
     (Measured("web-1", 50 << 20, 0.01), 6.0),
     (PinSet("db", None), 7.0),
     (Traffic({"web": Flow(0, 4), "db": Flow(0, 0)}), 17.0),
+    (Measured("web-1", 50 << 20, 0.01), 17.05),
     (Drained("web-1", 6), 17.1),
     (Withdrawn("web-1", 7), 17.2),
     (Paused("web-1", 8), 17.3),

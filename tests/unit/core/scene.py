@@ -14,6 +14,7 @@ from services.scaler.core.effects import (
     Decided,
     Drain,
     Effect,
+    Measure,
     Pause,
     Prepare,
     Publish,
@@ -33,6 +34,7 @@ from services.scaler.core.events import (
     Drained,
     Event,
     Flow,
+    Measured,
     Paused,
     Prepared,
     Ready,
@@ -77,6 +79,8 @@ class Scene:
         self.story: list[Decided] = []
         self.awaited: dict[str, Effect] = {}
         """Effects whose outcome is due, by replica or service."""
+        self.measures = True
+        """Whether what is asked to be measured is, at once, and found idle."""
         self._demands = 0
         self.load(*services)
         if room is not None:
@@ -102,6 +106,8 @@ class Scene:
                     self.awaited.pop(effect.replica, None)
                 case _:
                     pass
+        for asked in self.all(Measure) if self.measures else ():
+            self.out = [*self.out, *self.idle(asked)]
         return self.out
 
     def load(self, *services: Service, unavailable: Mapping[str, str] | None = None) -> list[Effect]:
@@ -135,8 +141,14 @@ class Scene:
         """Let time go by; then a reading shows these services quiet."""
         out = self.wait(after)
         self.now += 0.001
-        self.out = out + self.traffic(**dict.fromkeys((name.replace("-", "_") for name in names), 0))
+        out += self.traffic(**dict.fromkeys((name.replace("-", "_") for name in names), 0))
+        self.out = out
         return self.out
+
+    def idle(self, asked: Measure) -> list[Effect]:
+        """It is measured, and does nothing; its size stays what it was, or what was reserved for it."""
+        replica = self.service(asked.service).replicas[asked.replica]
+        return self.on(Measured(asked.replica, replica.memory or replica.charge * 10 // 11, 0.0))
 
     def succeed(self, *, only: str = "") -> None:
         """Answer what is awaited with success until nothing is; `only` for this service."""

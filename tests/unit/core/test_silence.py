@@ -7,7 +7,9 @@ from services.scaler.core.effects import Drain, Effect
 from services.scaler.core.events import Adopted, Flow, Restarted, Traffic
 from services.scaler.core.fleet import Fleet
 
-CHAT = Service("chat", ports=(Port("main", 80),), scaling=Scaling(idle_timeout=10), busy=Busy(websocket_idle=60))
+CHAT = Service(
+    "chat", ports=(Port("main", 80),), scaling=Scaling(idle_timeout=10), busy=Busy(cpu=0.0, websocket_idle=60)
+)
 
 
 def fleet_of(spec: Service) -> Fleet:

@@ -23,7 +23,7 @@ from services.scaler.core.events import Adopted, Exited, Measured, ReplicaId
 from services.scaler.drivers.base import PauseError, Post, ProgressReport, Running, StartError
 from services.scaler.drivers.process import adoption, disk, ending, logs, noticing, readiness, spawn, thawing
 from services.scaler.drivers.process.install import Installer
-from services.scaler.drivers.process.measure import Meter
+from services.scaler.drivers.process.measure import WINDOW, Meter, Reading
 from services.scaler.drivers.process.platform import Wish, detect
 from services.scaler.drivers.process.ports import NoPort, PortLeases
 from services.scaler.drivers.process.proc import boot, lives, read
@@ -37,6 +37,8 @@ _FREEZE_WITHIN = 3.0
 _ANSWER_AFTER_THAW = 30.0
 _KEEP_LOGS_EVERY = 1.0
 _BUSY_ANSWER = 1.0
+_SHORTEST_WINDOW = 1.0
+"""Seconds; CPU is counted in hundredths of one."""
 _AFTER_SERVING = 0.25
 """Seconds that what can wait does wait after a replica has become ready or was thawed."""
 
@@ -59,6 +61,7 @@ class ProcessDriver:
         self._installer = Installer(layout, self._platform.mark("~install"), disk_floor)
         self._logs = logs.LogKeeper(layout.logs, disk_floor)
         self._meter = Meter(self._platform.marks)
+        self._measuring = asyncio.Lock()
         self._replicas: dict[ReplicaId, Replica] = {}
         self._catalog = Catalog()
         self._where: Mapping[str, Addresses] = {}
@@ -303,20 +306,25 @@ class ProcessDriver:
     # -- measuring -----------------------------------------------------------------------------------------------------
 
     async def measure(self, replicas: Sequence[ReplicaId]) -> Sequence[Measured]:
-        wanted = [live for name in replicas if (live := self._replicas.get(name)) and not live.stopping]
-        if not wanted:
-            return []
-        readings = await asyncio.to_thread(self._meter.read, wanted)
+        async with self._measuring:
+            wanted = [live for name in replicas if (live := self._replicas.get(name)) and not live.stopping]
+            readings = await asyncio.to_thread(self._meter.read, wanted) if wanted else {}
         ports = noticing.listening()
         for live in wanted:
             for event in noticing.news(live, readings.get(live.id), ports):
                 self._post(event)
         busy = await asyncio.gather(*(self._busy(live) for live in wanted))
         return [
-            Measured(live.id, found.memory, self._meter.cores(live.id, found.cpu_seconds), is_busy)
+            self._measured(live, found, is_busy)
             for live, is_busy in zip(wanted, busy, strict=True)
             if (found := readings.get(live.id)) is not None
         ]
+
+    def _measured(self, live: Replica, found: Reading, busy: bool) -> Measured:
+        service = self._catalog.services.get(live.record.service)
+        minute = self._meter.cores(live.id, found.cpu_seconds)
+        window = max(_SHORTEST_WINDOW, min(service.scaling.idle_timeout, WINDOW)) if service else WINDOW
+        return Measured(live.id, found.memory, minute, busy, self._meter.lately(live.id, window))
 
     async def _busy(self, live: Replica) -> bool:
         service = self._catalog.services.get(live.record.service)

@@ -18,7 +18,7 @@ from services.scaler.drivers.process.containment import CgroupTree
 from services.scaler.drivers.process.proc import TICKS, Identity, Marks, Process, ProcessTable, proportional, resident
 from services.scaler.drivers.process.replica import Replica
 
-_WINDOW = 60.0
+WINDOW = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,17 @@ class Meter:
         now = time.monotonic()
         # A process that left the tree takes its past with it: the sum may fall, use never does.
         samples.append((now, max(cpu_seconds, samples[-1][1]) if samples else cpu_seconds))
-        while len(samples) > 1 and samples[1][0] <= now - _WINDOW:
+        while len(samples) > 1 and samples[1][0] <= now - WINDOW:
             samples.popleft()
-        return (samples[-1][1] - samples[0][1]) / _WINDOW
+        return (samples[-1][1] - samples[0][1]) / WINDOW
+
+    def lately(self, replica: ReplicaId, window: float) -> float:
+        """CPU seconds a second over the last `window` seconds, or since counting began where that was not half as long
+        ago. As of the last reading."""
+        samples = self._usage[replica].samples
+        now, used = samples[-1]
+        before = next((one for one in reversed(samples) if one[0] <= now - window), samples[0])
+        return (used - before[1]) / max(now - before[0], window / 2)
 
     def forget(self, replica: ReplicaId) -> None:
         self._usage.pop(replica, None)

@@ -5,6 +5,7 @@ Frozen or thawed by somebody else's hand; alive, but no longer listening. It tel
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 from services.scaler.core.events import Deaf, Event, Meddled
@@ -13,8 +14,9 @@ from services.scaler.drivers.process.records import Phase
 from services.scaler.drivers.process.replica import Replica
 from services.scaler.drivers.process.sockets import listeners
 
-_DEAF_AFTER = 2
-"""Looks in a row without its listener; a program that loads itself anew has none for a moment."""
+_DEAF_AFTER = 4.0
+"""Seconds without its listener, by the first and the last of several looks; a program that loads itself anew has none
+for a moment."""
 
 
 def listening() -> frozenset[int] | None:
@@ -45,7 +47,11 @@ def _meddling(live: Replica, reading: Reading) -> Iterator[Event]:
 
 def _deafness(live: Replica, ports: frozenset[int]) -> Iterator[Event]:
     missing = sorted(set(live.record.ports.values()) - ports)
-    live.unheard = live.unheard + 1 if missing and live.record.phase is Phase.READY else 0
-    if live.unheard >= _DEAF_AFTER:
+    if not missing or live.record.phase is not Phase.READY:
+        live.unheard_since = None
+        return
+    now = time.monotonic()
+    live.unheard_since = live.unheard_since or now
+    if now - live.unheard_since >= _DEAF_AFTER:
         where = ", ".join(f"127.0.0.1:{port}" for port in missing)
         yield Deaf(live.id, f"{live.record.service} runs, but no longer listens on {where}{live.last_words()}")

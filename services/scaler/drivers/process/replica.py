@@ -48,8 +48,8 @@ class Replica:
         """What it consisted of when it was last frozen, short-lived children left out."""
         self.meddled = False
         """Somebody else froze or thawed it, and that has been told."""
-        self.unheard = 0
-        """Looks in a row at which one of its ports had no listener."""
+        self.unheard_since: float | None = None
+        """Since which look one of its ports has had no listener."""
         self.ended = asyncio.get_running_loop().create_future()
         """Done when the root program has exited; its result says how, without the log."""
         self._process = process
