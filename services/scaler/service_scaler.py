@@ -135,10 +135,11 @@ class ServiceScaler:
             await self._admin.cleanup()
 
     def _take(self, catalog: Catalog) -> None:
-        """A changed catalogue: the driver first (a wake may follow at once), routes last."""
+        """A changed catalogue: the driver first (a wake may follow at once), and routes before the fleet: Envoy reads
+        them meanwhile, and what it then asks is heard when all of this is done."""
         self.driver.configure(catalog, all_addresses(catalog, self.config.edge))
-        self.control.post(CatalogLoaded(catalog, self._unavailable(catalog)))
         self.mesh.configure(catalog)
+        self.control.post(CatalogLoaded(catalog, self._unavailable(catalog)))
 
     def _configure(self, catalog: Catalog) -> None:
         self.driver.configure(catalog, all_addresses(catalog, self.config.edge))

@@ -13,13 +13,18 @@ from services.catalog.model import Catalog
 
 log = logging.getLogger(__name__)
 
-INTERVAL = 0.1
+INTERVAL = 0.05
 """Seconds between looks at the files; a look is one stat a file."""
+
+_AGAIN = 1.0
+"""Seconds until what could not be written is tried again."""
 
 Marks = tuple[tuple[str, int, int], ...]
 
 
 class Reloader:
+    """`take` may raise OSError, where the disk is full for instance: the catalogue is then taken in a second later."""
+
     def __init__(self, files: Sequence[Path], reader: CatalogReader, take: Callable[[Catalog], None]) -> None:
         self._files = files
         self._reader = reader
@@ -50,11 +55,17 @@ class Reloader:
             self._seen, self.fault = before, str(error)
             log.error("the catalogue has faults; the last good one stays in force\n%s", error)
             return
+        try:
+            self._take(catalog)
+        except OSError as error:
+            self.fault = f"the catalogue could not be taken in, and is tried again until it can: {error}"
+            log.error("%s", self.fault)
+            await asyncio.sleep(_AGAIN)
+            return
         kept = {mark[0]: mark for mark in before}
         self._seen = tuple(kept.get(mark[0], mark) for mark in _marks(catalog.files))
         self.fault = ""
         log.info("took in the catalogue: %d services from %d files", len(catalog.services), len(catalog.files))
-        self._take(catalog)
 
 
 def _marks(files: Sequence[str]) -> Marks:
