@@ -23,19 +23,23 @@ from services.catalog.kong.markers import DOMAIN, DOMAIN_PATTERN, ENVOY_HOST, MA
 from services.catalog.kong.plugins import KEY_AUTH
 from services.catalog.kong.reader import read
 
-_FURTHER_KEY = re.compile(r"HUB_GATEWAY_([A-Z0-9_]+)_KEY\Z")
-"""`HUB_GATEWAY_ALICE_KEY` makes a consumer `alice`."""
-_DOMAIN = re.compile(r"(?=.{1,190}\Z)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*\Z")
-_HEADER = "# Made by a deploy from config/kong/kong.yml and .env: do not edit, and show nobody; it holds keys.\n"
-_MAKE_ONE = "; `openssl rand -hex 24` makes one"
-
 
 class Environment(StrEnum):
     DEV = "dev"
     PROD = "prod"
 
 
-class FillError(Exception):
+_FURTHER_KEY = re.compile(r"HUB_GATEWAY_([A-Z0-9_]+)_KEY\Z")
+"""`HUB_GATEWAY_ALICE_KEY` makes a consumer `alice`."""
+_DOMAIN = re.compile(r"(?=.{1,190}\Z)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*\Z")
+_HEADERS = {
+    Environment.DEV: "# Made from config/kong/kong.yml: do not edit. Asks for no key: for a Kong on loopback alone.\n",
+    Environment.PROD: "# Made by a deploy from config/kong/kong.yml: do not edit, and show nobody; it holds keys.\n",
+}
+_MAKE_ONE = "; `openssl rand -hex 24` makes one"
+
+
+class FillError(ValueError):
     def __init__(self, faults: Iterable[str]) -> None:
         self.faults = tuple(faults)
         super().__init__("\n".join(self.faults))
@@ -58,7 +62,7 @@ def filled(rendered: str, environment: Environment, variables: Mapping[str, str]
         _drop_keys(document)
     if faults:
         raise FillError(faults)
-    finished = text.rendered(_replaced(document, {**variables, **values}), header=_HEADER)
+    finished = text.rendered(_replaced(document, {**variables, **values}), header=_HEADERS[environment])
     _prove(finished, keys)
     return finished
 
@@ -100,7 +104,9 @@ def _check_keys(variables: Mapping[str, str], faults: list[str]) -> None:
     seen: dict[str, str] = {}
     for name, caller in owners.items():
         value = variables.get(name, "")
-        if not value:
+        if caller == "owner" and name != OWNER_KEY[2:-1]:
+            faults.append(f"{name}: the owner's key is {OWNER_KEY[2:-1]}; give this caller another name")
+        elif not value:
             faults.append(f"{name} is missing: the key of {caller}; put it in .env{_MAKE_ONE}, or deploy again")
         elif wanted := schema.key(value):
             faults.append(f"{name}: {wanted}{_MAKE_ONE}")
