@@ -37,6 +37,13 @@ def test_the_one_for_dev_needs_no_deploy(catalog: Catalog) -> None:
     assert (FOLDER / "kong.dev.yml").read_text("utf-8") == filled(rendered(render(catalog)), Environment.DEV, {})
 
 
+def test_compose_alone_takes_the_keyless_file_on_loopback_and_the_one_that_kong_refuses_in_production() -> None:
+    development = (CHECKOUT / "docker-compose.distributed-ai.yml").read_text("utf-8")
+    production = (CHECKOUT / "docker-compose.prod.yml").read_text("utf-8")
+    assert "${HUB_KONG_FILE:-./config/kong/kong.dev.yml}:/kong/kong.yml:ro" in development
+    assert "${HUB_KONG_FILE:-./config/kong/kong.yml}:/kong/kong.yml:ro" in production
+
+
 @pytest.mark.parametrize("environment", list(Environment))
 def test_filled_in_it_is_lawful(environment: Environment) -> None:
     document = read(filled(TEXT, environment, VARIABLES))
