@@ -9,6 +9,8 @@ client_addr      = "0.0.0.0"
 log_level        = "WARN"
 
 ui_config { enabled = true }
+# A server alone need not wait long for others before it leads.
+performance { raft_multiplier = 1 }
 ports { grpc = -1, grpc_tls = -1 }
 
 disable_update_check        = true

@@ -143,9 +143,12 @@ def test_a_secret_has_no_default_and_a_name_that_the_deployment_makes_up() -> No
                 assert re.search(r"\$\{[A-Z0-9_]+:-", value), f"{file}: {line.strip()}"
 
 
-def test_production_publishes_kong_alone_and_closes_its_admin_port(production: Catalog) -> None:
-    published = {name for name, service in production.services.items() if service.publishes}
-    assert published == {"kong"}
+def test_production_shows_kong_alone_to_other_machines_and_closes_its_admin_port(production: Catalog) -> None:
+    published = {(name, p.host, p.number) for name, service in production.services.items() for p in service.publishes}
+    beyond = {one for one in published if one[1] != "127.0.0.1"}
+    assert beyond == {("kong", "0.0.0.0", 443)}
+    # For the scaler, which is on the network of the machine itself.
+    assert published - beyond == {("consul", "127.0.0.1", 8500), ("rabbitmq", "127.0.0.1", 15672)}
     kong = production.services["kong"]
     assert kong.environment["KONG_ADMIN_LISTEN"] == "off"
     assert "ssl" in kong.environment["KONG_PROXY_LISTEN"]
