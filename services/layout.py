@@ -17,8 +17,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-# sun_path holds 108 bytes with the closing zero; the longest name we put below is 20.
-_LONGEST_RUN_PATH = 80
+# sun_path holds 108 bytes with the closing zero; the longest name we put below, of an inner gateway, is 35.
+_LONGEST_RUN_PATH = 72
 
 
 def default_data() -> Path:

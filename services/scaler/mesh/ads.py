@@ -19,8 +19,8 @@ from envoy.config.core.v3 import address_pb2, health_check_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf.wrappers_pb2 import UInt32Value
-from grpclib.const import Cardinality, Handler
-from grpclib.exceptions import StreamTerminatedError
+from grpclib.const import Cardinality, Handler, Status
+from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.server import Server, Stream
 
 from services.scaler.mesh.base import OnGateway
@@ -42,8 +42,10 @@ _OVERPROVISIONING = 100_000
 class Gateway:
     """One Envoy that has a stream open."""
 
-    def __init__(self, node: str, epoch: int) -> None:
+    def __init__(self, node: str, gate: str, epoch: int) -> None:
         self.node = node
+        self.gate = gate
+        """Socket of its own gate: what is asleep goes there."""
         self.epoch = epoch
         self.subscription = Subscription(epoch)
 
@@ -52,10 +54,11 @@ class Gateway:
 
 
 class Gateways:
-    """`on_gateway` is told of the first to come and the last to go."""
+    """`gate_of`: path of a gateway's gate by its name, None where no gateway has that name. `on_gateway` is told of the
+    first to come and the last to go."""
 
-    def __init__(self, gate: str, on_gateway: OnGateway) -> None:
-        self._gate = gate
+    def __init__(self, gate_of: Callable[[str], str | None], on_gateway: OnGateway) -> None:
+        self._gate_of = gate_of
         self._on_gateway = on_gateway
         self._epochs = itertools.count(1)
         self._live: dict[int, Gateway] = {}
@@ -104,7 +107,11 @@ class Gateways:
         request = await stream.recv_message()
         if request is None:
             return
-        gateway = Gateway(request.node.id, next(self._epochs))
+        gate = self._gate_of(request.node.id)
+        if gate is None:
+            log.error("a gateway calls itself %r, which is no name of ours: it is not served", request.node.id)
+            raise GRPCError(Status.INVALID_ARGUMENT, "no gateway of this hub has that node id")
+        gateway = Gateway(request.node.id, gate, next(self._epochs))
         news = asyncio.Event()
         self._news.add(news)
         self._enter(gateway)
@@ -150,7 +157,7 @@ class Gateways:
                 await self._tell_acks()
                 if answer is None:
                     continue
-                await stream.send_message(_message(answer, self._gate))
+                await stream.send_message(_message(answer, gateway.gate))
                 await self._acknowledged(gateway)
                 news.set()
 

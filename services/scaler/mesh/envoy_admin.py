@@ -30,6 +30,13 @@ class EnvoyAdmin:
         """Endpoints of the clusters whose name matches the expression, as JSON. Raises NoAnswer."""
         return await self._get(f"/clusters?format=json&filter={quote(clusters, safe='')}")
 
+    async def ready(self) -> bool:
+        """Whether it serves all its listeners."""
+        try:
+            return (await self._get("/ready")).strip() == "LIVE"
+        except NoAnswer:
+            return False
+
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()

@@ -56,6 +56,7 @@ class Row:
     """Requests in flight or waiting for a connection; for the gate's clusters and TCP, open connections."""
     total: int
     """Requests (connections) so far."""
+    gateway: str = ""
 
 
 def rows_filter(service: Service) -> str:
@@ -64,23 +65,24 @@ def rows_filter(service: Service) -> str:
     return f"^({'|'.join(names)})$"
 
 
-def read_rows(text: str, addresses: Collection[str], tcp: Iterable[str] = ()) -> tuple[Row, ...]:
-    """The answer to `/clusters?format=json`, the rows of `addresses` only. `tcp`: clusters that carry connections."""
+def read_rows(text: str, addresses: Collection[str], tcp: Iterable[str] = (), gateway: str = "") -> tuple[Row, ...]:
+    """The answer of one gateway to `/clusters?format=json`, the rows of `addresses` only. `tcp`: clusters that carry
+    connections."""
     by_connection = {*_GATES, *tcp}
     return tuple(
-        _row(cluster["name"], address, host, cluster["name"] in by_connection)
+        _row(gateway, cluster["name"], address, host, cluster["name"] in by_connection)
         for cluster in json.loads(text).get("cluster_statuses", ())
         for host in cluster.get("host_statuses", ())
         if (address := _address(host)) in addresses
     )
 
 
-def _row(cluster: str, address: str, host: Mapping[str, Any], by_connection: bool) -> Row:
+def _row(gateway: str, cluster: str, address: str, host: Mapping[str, Any], by_connection: bool) -> Row:
     stats = {stat["name"]: int(stat.get("value", 0)) for stat in host.get("stats", ())}
     if by_connection:
-        return Row(cluster, address, stats.get("cx_active", 0), stats.get("cx_total", 0))
+        return Row(cluster, address, stats.get("cx_active", 0), stats.get("cx_total", 0), gateway)
     busy = stats.get("rq_active", 0) + stats.get("rq_pending_active", 0)
-    return Row(cluster, address, busy, stats.get("rq_total", 0))
+    return Row(cluster, address, busy, stats.get("rq_total", 0), gateway)
 
 
 def _address(host: Mapping[str, Any]) -> str:
@@ -90,14 +92,15 @@ def _address(host: Mapping[str, Any]) -> str:
 
 def has_moved(before: Sequence[Row], after: Sequence[Row]) -> bool:
     """Whether a request has reached the endpoints between two readings. The gate's clusters may have several rows for
-    one endpoint, and clean up what is unused: their sum may fall."""
-    then, now = _totals(before), _totals(after)
-    grown = any(total > then[key] for key, total in now.items())
-    return grown or sum(row.busy for row in after) > sum(row.busy for row in before)
+    one endpoint, and clean up what is unused: their sum may fall. Each gateway is looked at by itself, so that what one
+    cleans up hides nothing that came to another."""
+    then, now = _sums(before), _sums(after)
+    return any(total > then[key] for key, total in now.items())
 
 
-def _totals(rows: Iterable[Row]) -> Counter[tuple[str, str]]:
-    totals: Counter[tuple[str, str]] = Counter()
+def _sums(rows: Iterable[Row]) -> Counter[tuple[str, str, str, str]]:
+    sums: Counter[tuple[str, str, str, str]] = Counter()
     for row in rows:
-        totals[row.cluster, row.address] += row.total
-    return totals
+        sums[row.gateway, row.cluster, row.address, "total"] += row.total
+        sums[row.gateway, row.cluster, row.address, "busy"] += row.busy
+    return sums

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from services.catalog.addresses import DOMAIN, Edge
+from services.catalog.inside import InsideNetwork
 from services.catalog.model import Catalog
 from services.layout import Layout
 from services.scaler.core.effects import Refuse
@@ -16,23 +18,22 @@ from services.scaler.mesh.ads import Gateways
 from services.scaler.mesh.answers import AnswerCache
 from services.scaler.mesh.base import Demands, OnGateway
 from services.scaler.mesh.check import CheckEndpoint, Known
-from services.scaler.mesh.config.bootstrap import CDS_FILE, LDS_FILE, bootstrap
-from services.scaler.mesh.config.clusters import cds
-from services.scaler.mesh.config.common import Json, Place
-from services.scaler.mesh.config.kept import Kept
-from services.scaler.mesh.config.listeners import OWN_RDS_FILE, RDS_FILE, lds
-from services.scaler.mesh.config.routes import rds, rds_own
+from services.scaler.mesh.config.common import Place
+from services.scaler.mesh.config.inside import HUB_NAMES
 from services.scaler.mesh.endpoints import Published
-from services.scaler.mesh.envoy_admin import EnvoyAdmin, NoAnswer
+from services.scaler.mesh.envoy_admin import NoAnswer
 from services.scaler.mesh.envoy_counters import Counts, read_flows
-from services.scaler.mesh.files import write_if_changed
+from services.scaler.mesh.envoy_files import EnvoyFiles
+from services.scaler.mesh.gateway_folders import GatewayFolders
 from services.scaler.mesh.held import HeldChecks
 from services.scaler.mesh.resting import Resting
 from services.scaler.mesh.traffic import Traffic
+from services.scaler.mesh.witnesses import Witnesses
 
 log = logging.getLogger(__name__)
 
-BOOTSTRAP_FILE = "bootstrap.json"
+INNER_EDGE = Edge("0.0.0.0", 8000)
+"""In a container of its own; what is on its networks may use the hub as the host does."""
 
 
 class EnvoyMesh:
@@ -48,10 +49,11 @@ class EnvoyMesh:
         concurrency: int = 1,
         tls: tuple[str, str] | None = None,
         domain: str | None = None,
+        inner_edge: Edge = INNER_EDGE,
     ) -> None:
         """`concurrency`: Envoy's workers. `tls`: files of certificate chain and key for the edge. `domain`: services
-        are `NAME.DOMAIN` besides `NAME.localhost`."""
-        self._folder = layout.envoy
+        are `NAME.DOMAIN` besides `NAME.localhost`. `inner_edge`: where inner gateways listen; every port of theirs is
+        bound at its host."""
         self._place = Place(
             edge,
             str(layout.envoy),
@@ -64,13 +66,15 @@ class EnvoyMesh:
             domain=domain,
             tls=tls,
         )
+        self._folders = GatewayFolders(layout)
+        self._files = EnvoyFiles(self._place, self._folders, inner_edge)
+        self._inner_port = inner_edge.port
         self._catalog = Catalog()
-        self._kept = Kept()
         self._held = HeldChecks(demands)
         self._answers = AnswerCache()
-        self._gateways = Gateways(self._place.gate, on_gateway)
-        self._admin = EnvoyAdmin(self._place.envoy_admin)
-        self._resting = Resting(self._gateways, self._admin, self._held, self._renew)
+        self._gateways = Gateways(self._folders.gate, on_gateway)
+        self._witnesses = Witnesses(self._gateways, self._folders)
+        self._resting = Resting(self._gateways, self._witnesses, self._held, self._renew)
         self._check = CheckEndpoint(demands, self._held, self._answers)
         self._traffic = Traffic()
 
@@ -85,27 +89,46 @@ class EnvoyMesh:
         await self._check.close()
         self._held.close()
         await self._answers.close()
-        await self._admin.close()
+        await self._witnesses.close()
+
+    # -- gateways ----------------------------------------------------------------------------------------------------
+
+    @property
+    def inside_faults(self) -> tuple[str, ...]:
+        """What of the last `configure` could not be served inside, a sentence each."""
+        return self._files.faults
+
+    def connected(self) -> frozenset[str]:
+        """Names of the gateways that have a stream."""
+        return frozenset(gateway.node for gateway in self._gateways.live)
+
+    async def gateway_ready(self, name: str) -> bool:
+        """Whether the gateway has a stream and serves its listeners. Asks, and waits for nothing."""
+        return await self._witnesses.ready(name)
+
+    def prepare_gateway(self, name: str) -> Path:
+        """Make the folder of an inner gateway, `inner-1` to `inner-99`, and everything it reads. Returns its bootstrap.
+
+        Idempotent. A name may be given anew only when the gateway that had it has ended and `drop_gateway` was called:
+        two of one name cannot be told apart, and nothing rests then. Raises ValueError for another name, OSError.
+        """
+        return self._files.prepare(name)
+
+    async def drop_gateway(self, name: str) -> None:
+        """Remove the folder of an inner gateway that has ended. Raises ValueError for a name that is none of theirs."""
+        self._folders.remove(name)
+        await self._witnesses.forget(name)
 
     # -- verbs of the control loop -----------------------------------------------------------------------------------
 
-    def configure(self, catalog: Catalog) -> None:
-        """Raises OSError where the files cannot be written."""
+    def configure(self, catalog: Catalog, inside: Sequence[InsideNetwork] | None = None) -> None:
+        """`inside`: the networks where inner gateways have names of services, each once. None: as before; a mesh that
+        was never told leaves running inner gateways as they are. Raises OSError where the files cannot be written."""
         self._catalog = catalog
-        self._check.known = Known(catalog, frozenset(hub_origins(catalog, self._place)))
+        origins = (*hub_origins(catalog, self._place), *(f"http://{name}:{self._inner_port}" for name in HUB_NAMES))
+        self._check.known = Known(catalog, frozenset(origins))
         self._resting.configure(catalog)
-        self._kept.forget_others(catalog.services.keys())
-        # Each is written before the next is made: Envoy reads the clusters meanwhile, which come before their routes.
-        documents: Mapping[str, Callable[[], Json]] = {
-            CDS_FILE: lambda: cds(catalog, self._kept),
-            RDS_FILE: lambda: rds(catalog, self._place, self._kept),
-            OWN_RDS_FILE: lambda: rds_own(catalog, self._place, self._kept),
-            LDS_FILE: lambda: lds(catalog, self._place),
-            BOOTSTRAP_FILE: lambda: bootstrap(self._place, "hub"),
-        }
-        written = [name for name, made in documents.items() if write_if_changed(self._folder / name, made())]
-        if written:
-            log.info("wrote %s", ", ".join(written))
+        self._files.configure(catalog, inside)
 
     def publish(self, replica: ReplicaId, service: str, endpoints: Mapping[str, str]) -> None:
         self._resting.publish(replica, service, endpoints)
@@ -135,12 +158,13 @@ class EnvoyMesh:
             return None
         before = self._held.held()
         try:
-            counts = read_flows(await self._admin.flows())
+            texts = await self._witnesses.flows()
         except NoAnswer as error:
             log.debug("%s", error)
             return None
         # Envoy leaves out counters that never moved; of a cluster it has, that is a reading too, and it says 0.
-        counts = {name: Counts() for name in self._catalog.services} | dict(counts)
+        unused = {name: Counts() for name in self._catalog.services}
+        counts = {gateway: {**unused, **read_flows(text)} for gateway, text in texts.items()}
         # Only what was held all the while is surely among the counted.
         after = self._held.held()
         held = {name: len(ids & after.get(name, frozenset())) for name, ids in before.items()}

@@ -2,8 +2,8 @@
 
 A service has one cluster per port that speaks HTTP and a second with the same endpoints for background requests:
 `tabby`, `tabby~bg`, `qdrant:grpc`, `qdrant:grpc~bg`. The header carries the cluster's name and, behind it, marks that
-the gate and the check endpoint need: `~health` in place of `~bg` for a question about the service's health, and `+h2c`
-where the upstream speaks HTTP/2.
+the gate and the check endpoint need: `~health` in place of `~bg` for a question about the service's health, `+in` for
+what comes by a name inside a container network, and `+h2c` where the upstream speaks HTTP/2, the last.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from enum import StrEnum
 from services.catalog.model import Port, Protocol, Service
 
 SERVICE_HEADER = "x-lazy-service"
+INSIDE_MARK = "+in"
 H2C_MARK = "+h2c"
 
-_PARTS = re.compile(r"(?P<service>[^~:+]+)(?::(?P<port>[^~:+]+))?(?:~(?P<lane>bg|health))?(?P<h2c>\+h2c)?")
+_PARTS = re.compile(
+    r"(?P<service>[^~:+]+)(?::(?P<port>[^~:+]+))?(?:~(?P<lane>bg|health))?(?P<inside>\+in)?(?P<h2c>\+h2c)?"
+)
 
 
 class Lane(StrEnum):
@@ -35,6 +38,8 @@ class Target:
     service: str
     port: str
     lane: Lane = Lane.USE
+    inside: bool = False
+    """From a neighbour in a container network: a program, whatever it says of itself."""
 
 
 def cluster_name(service: str, port: str, *, background: bool = False) -> str:
@@ -56,10 +61,10 @@ def clusters_of(service: Service) -> tuple[str, ...]:
     return (*lazy, *(cluster_name(service.name, p.name) for p in service.ports if p.protocol is Protocol.TCP))
 
 
-def header_value(service: str, port: Port, lane: Lane = Lane.USE) -> str:
+def header_value(service: str, port: Port, lane: Lane = Lane.USE, *, inside: bool = False) -> str:
     name = cluster_name(service, port.name)
-    mark = H2C_MARK if port.protocol is Protocol.H2C else ""
-    return name + (f"~{lane}" if lane else "") + mark
+    marks = (INSIDE_MARK if inside else "") + (H2C_MARK if port.protocol is Protocol.H2C else "")
+    return name + (f"~{lane}" if lane else "") + marks
 
 
 def read_header(value: str) -> Target | None:
@@ -67,7 +72,7 @@ def read_header(value: str) -> Target | None:
     parts = _PARTS.fullmatch(value)
     if parts is None:
         return None
-    return Target(parts["service"], parts["port"] or "main", Lane(parts["lane"] or ""))
+    return Target(parts["service"], parts["port"] or "main", Lane(parts["lane"] or ""), parts["inside"] is not None)
 
 
 def split_cluster(cluster: str) -> tuple[str, str, bool]:

@@ -1,8 +1,8 @@
 """Publishing, draining and withdrawing endpoints: the order that lets no request meet a resting program.
 
 DRAINING → every live gateway has acknowledged → 20 ms more (an acknowledgement comes from Envoy's main thread, its
-workers follow) → the endpoint's own rows are quiet twice → removed → acknowledged. The layer above then freezes or
-stops the program, and `moved` looks once more. Later verbs on a replica supersede earlier ones.
+workers follow) → the endpoint's own rows are quiet twice, at each of them → removed → acknowledged. The layer above
+then freezes or stops the program, and `moved` looks once more. Later verbs on a replica supersede earlier ones.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from services.scaler.core.events import ReplicaId
 from services.scaler.mesh.ads import Gateways
 from services.scaler.mesh.base import Busy, Superseded
 from services.scaler.mesh.endpoints import Endpoints, Published
-from services.scaler.mesh.envoy_admin import EnvoyAdmin, NoAnswer
+from services.scaler.mesh.envoy_admin import NoAnswer
 from services.scaler.mesh.envoy_counters import Row, has_moved, read_rows, rows_filter
 from services.scaler.mesh.held import HeldChecks
 from services.scaler.mesh.names import cluster_name, clusters_of
+from services.scaler.mesh.witnesses import Witnesses
 
 _ACK_LIMIT = 2.0
 _AFTER_ACK = 0.02
@@ -48,11 +49,11 @@ class _Baseline:
 
 
 class Resting:
-    def __init__(self, gateways: Gateways, admin: EnvoyAdmin, held: HeldChecks, last_look: LastLook) -> None:
+    def __init__(self, gateways: Gateways, witnesses: Witnesses, held: HeldChecks, last_look: LastLook) -> None:
         """`last_look` is awaited once nothing new comes to a replica, while it still runs."""
         self._last_look = last_look
         self._gateways = gateways
-        self._admin = admin
+        self._witnesses = witnesses
         self._held = held
         self._endpoints = Endpoints()
         self._catalog = Catalog()
@@ -114,13 +115,10 @@ class Resting:
             raise Busy("no gateway is connected that could vouch for it")
         self._endpoints.drain(replica)
         self._push(published.service)
-        if not await self._settled(published.service):
-            self._check(replica, turn)
-            raise Busy(f"a gateway has not acknowledged within {_ACK_LIMIT:g} s")
+        told = await self._told(replica, published, turn)
+        await self._last_look(published)
         self._check(replica, turn)
-        await asyncio.gather(asyncio.sleep(_AFTER_ACK), self._last_look(published))
-        self._check(replica, turn)
-        await self._quiet(replica, published, turn, despite_silent)
+        await self._quiet(replica, published, turn, told, despite_silent)
 
     async def withdraw(self, replica: ReplicaId, *, urgent: bool) -> bool:
         """Raises Superseded."""
@@ -169,30 +167,50 @@ class Resting:
         if published is not None:
             self._push(published.service)
 
-    async def _quiet(self, replica: ReplicaId, published: Published, turn: int, despite_silent: bool) -> None:
-        """Nothing in flight, nothing pending and nothing on its way, twice."""
+    async def _told(self, replica: ReplicaId, published: Published, turn: int) -> frozenset[int]:
+        """Every live gateway has it as it is now, and so have its workers. Returns whose word that is."""
+        epochs = self._epochs()
+        settled = await self._settled(published.service)
+        self._check(replica, turn)
+        if not settled:
+            raise Busy(f"a gateway has not acknowledged within {_ACK_LIMIT:g} s")
+        await asyncio.sleep(_AFTER_ACK)
+        self._check(replica, turn)
+        return epochs
+
+    async def _quiet(
+        self, replica: ReplicaId, published: Published, turn: int, told: frozenset[int], despite_silent: bool
+    ) -> None:
+        """Nothing in flight, nothing pending and nothing on its way, twice, at those who were `told`. Who came since,
+        maybe after a moment without a stream, has to be told first."""
         loop = asyncio.get_running_loop()
         end, pause, quiet = loop.time() + _QUIET_LIMIT, _LOOK_EVERY, 0
         while True:
+            if self._epochs() != told:
+                told, quiet = await self._told(replica, published, turn), 0
             released, last = self._held.released_to(replica)
-            epochs = self._epochs()
-            try:
-                rows = await self._rows(published)
-            except NoAnswer as error:
-                self._check(replica, turn)
-                raise Busy(str(error)) from error
-            self._check(replica, turn)
+            rows, why = await self._look_around(replica, published, turn)
             waiting, busy = self._held.waiting_for(replica), sum(row.busy for row in rows)
             settling = bool(last) and loop.time() - last < _IN_TRANSIT
-            quiet = 0 if waiting or settling or (busy and not despite_silent) else quiet + 1
-            if quiet == 2:
-                self._baselines[replica] = _Baseline(rows, released, epochs)
+            quiet = 0 if why or waiting or settling or (busy and not despite_silent) else quiet + 1
+            if quiet == 2 and self._epochs() == told:
+                self._baselines[replica] = _Baseline(rows, released, told)
                 return
             if loop.time() > end:
-                raise Busy(f"{busy} requests in flight and {waiting} waiting for it after {_QUIET_LIMIT:g} s")
+                doing = f"{busy} requests in flight and {waiting} waiting for it"
+                raise Busy(f"{why or doing} after {_QUIET_LIMIT:g} s")
             await asyncio.sleep(pause)
             self._check(replica, turn)
             pause = min(pause * 1.5, _LOOK_SLOWEST) if quiet == 0 else _LOOK_EVERY
+
+    async def _look_around(self, replica: ReplicaId, published: Published, turn: int) -> tuple[tuple[Row, ...], str]:
+        """The rows, or why there are none: one that has just ended is no longer asked with the next look."""
+        try:
+            return await self._rows(published), ""
+        except NoAnswer as error:
+            return (), str(error)
+        finally:
+            self._check(replica, turn)
 
     def _epochs(self) -> frozenset[int]:
         return frozenset(gateway.epoch for gateway in self._gateways.live)
@@ -202,8 +220,9 @@ class Resting:
         if service is None:
             return ()
         tcp = [cluster_name(service.name, p.name) for p in service.ports if p.protocol is Protocol.TCP]
-        text = await self._admin.rows(rows_filter(service))
-        return read_rows(text, frozenset(published.endpoints.values()), tcp)
+        addresses = frozenset(published.endpoints.values())
+        texts = await self._witnesses.rows(rows_filter(service))
+        return tuple(row for name, text in texts.items() for row in read_rows(text, addresses, tcp, name))
 
     async def _settled(self, service: str) -> bool:
         snapshot = self._gateways.snapshot

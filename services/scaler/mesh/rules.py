@@ -75,14 +75,14 @@ def judge(
         return State()
     if request.target.lane is Lane.BACKGROUND:
         return Asleep()
-    # 2. Whose wish does not count.
-    if is_foreign(request.headers, service.wake.allow_origins, hub_origins):
+    # 2. Whose wish does not count. No page of another site reaches a name inside a container network.
+    if not request.target.inside and is_foreign(request.headers, service.wake.allow_origins, hub_origins):
         return CrossSite(navigation=_is_navigation(request))
     # 3. What can be answered without it.
     if remembered and view.state != READY and request.method in ("GET", "HEAD") and request.path in service.wake.answer:
         return FromMemory()
     # 4. Held: a browser's page briefly, everything else as long as it may take.
-    if _is_navigation(request):
+    if not request.target.inside and _is_navigation(request):
         return Hold(DemandKind.PAGE, PAGE_AFTER)
     return Hold(DemandKind.REQUEST, _hold(request.headers, service, view))
 

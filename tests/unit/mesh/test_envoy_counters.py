@@ -31,7 +31,7 @@ def test_flows_are_summed_over_the_ports_and_leave_the_background_out() -> None:
 
 
 def test_what_is_held_is_not_in_flight() -> None:
-    flows = Traffic().flows({"chat": Counts(7, 14, 150), "b": Counts(1, 1, 1)}, {"chat": 5, "b": 3}, 0.0)
+    flows = Traffic().flows({"hub": {"chat": Counts(7, 14, 150), "b": Counts(1, 1, 1)}}, {"chat": 5, "b": 3}, 0.0)
     assert flows == {"chat": Flow(2, 14, 0.0), "b": Flow(0, 1, 0.0)}
 
 
@@ -39,12 +39,27 @@ def test_silence_is_counted_while_something_is_in_flight() -> None:
     traffic = Traffic()
 
     def silent(active: int, moved: int, now: float) -> float:
-        return traffic.flows({"a": Counts(active, 1, moved)}, {}, now)["a"].silent
+        return traffic.flows({"hub": {"a": Counts(active, 1, moved)}}, {}, now)["a"].silent
 
     assert [silent(1, 10, 0.0), silent(1, 10, 5.0), silent(1, 11, 6.0), silent(1, 11, 8.0)] == [0, 5, 0, 2]
     assert [silent(0, 11, 9.0), silent(1, 11, 12.0), silent(1, 11, 13.0)] == [0, 3, 4]
     assert traffic.flows({}, {}, 20.0) == {}
     assert silent(1, 11, 30.0) == 0
+
+
+def test_gateways_are_summed_and_the_sum_of_requests_outlives_them() -> None:
+    traffic = Traffic()
+
+    def seen(**totals: int) -> Flow:
+        readings = {gateway: {"a": Counts(1, total, 10)} for gateway, total in totals.items()}
+        return traffic.flows(readings, {}, 0.0)["a"]
+
+    assert seen(hub=5, inner=3) == Flow(2, 8, 0.0)
+    assert seen(hub=6, inner=3).total == 9
+    assert seen(hub=6).total == 9, "one has gone"
+    assert seen(hub=2).total == 11, "the other has begun anew"
+    assert seen(hub=2, inner=4).total == 12, "the first was only out of sight"
+    assert traffic.flows({"hub": {}}, {}, 0.0) == {}
 
 
 def host(address: str, port: int, **stats: int) -> dict[str, object]:
@@ -97,6 +112,13 @@ def test_movement_is_told_from_clean_up(
         return [Row(cluster, "127.0.0.1:1", 0, total) for cluster, total in counts]
 
     assert has_moved(rows(before), rows(after)) is moved
+
+
+def test_what_one_gateway_cleans_up_hides_nothing_that_came_to_another() -> None:
+    before = [Row("gate_dst", "a", 0, 5, "hub"), Row("gate_dst", "a", 0, 1, "inner-1")]
+    assert has_moved(before, [Row("gate_dst", "a", 0, 2, "inner-1")])
+    assert has_moved(before, [Row("gate_dst", "a", 0, 5, "hub"), Row("gate_dst", "a", 1, 1, "inner-1")])
+    assert not has_moved(before, [Row("gate_dst", "a", 0, 1, "inner-1")])
 
 
 def test_a_request_in_flight_is_movement() -> None:

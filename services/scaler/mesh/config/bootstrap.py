@@ -12,7 +12,8 @@ CDS_FILE = "cds.pb"
 LDS_FILE = "lds.json"
 
 
-def bootstrap(place: Place, node: str) -> Json:
+def bootstrap(place: Place, node: str, listeners: str = LDS_FILE) -> Json:
+    """`listeners`: the file of those that come and go; the edge is static where that is the edge's own file."""
     service = {"cluster_name": common.ADS, "retry_policy": {"retry_back_off": _BACK_OFF}}
     return {
         "node": {"id": node, "cluster": "hub"},
@@ -25,10 +26,10 @@ def bootstrap(place: Place, node: str) -> Json:
                 "grpc_services": [{"envoy_grpc": service}],
             },
             "cds_config": common.file_source(place.folder, CDS_FILE),
-            "lds_config": common.file_source(place.folder, LDS_FILE),
+            "lds_config": common.file_source(place.folder, listeners),
         },
         "static_resources": {
-            "listeners": [edge_listener(place), gate_listener(place)],
+            "listeners": [*([edge_listener(place)] if listeners == LDS_FILE else []), gate_listener(place)],
             "clusters": own_clusters(place),
         },
         # Counters of a cluster come into being with its first request: most of a thousand services never have one.

@@ -52,6 +52,10 @@ class Place:
     """Besides `localhost`: services are also `NAME.DOMAIN`."""
     tls: tuple[str, str] | None = None
     """Files of certificate chain and key, for the edge."""
+    names: tuple[str, ...] = ()
+    """Further hosts that mean the hub. Whoever uses them cannot be sent to an origin of a service's own."""
+    people_port: int = 0
+    """Where people find the hub, if that is another gateway's port."""
 
 
 def pipe(path: str) -> Json:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from services.catalog.model import Catalog, Port, Protocol
 from services.scaler.mesh.config import common
 from services.scaler.mesh.config.common import Json, Place
@@ -10,21 +13,24 @@ from services.scaler.mesh.config.routes import OWN_KEY, own_ports
 
 RDS_FILE = "rds.pb"
 OWN_RDS_FILE = "rds-own.pb"
+LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
 
 
 def edge_listener(place: Place) -> Json:
     chain: Json = {"filters": [_manager(place, "edge", RDS_FILE)]}
     if place.tls is not None:
         chain["transport_socket"] = _tls(*place.tls)
-    return _listener("edge", place.edge.host, place.edge.port, chain, place)
+    return listener("edge", place.edge.host, place.edge.port, [chain], place)
 
 
 def lds(catalog: Catalog, place: Place) -> Json:
     """A listener per published port. Its text depends on its address alone, so no deployment drains its connections."""
-    kind = "type.googleapis.com/envoy.config.listener.v3.Listener"
     return {
         "resources": [
-            {"@type": kind, **_listener(key, host, int(key.rpartition("@")[2]), _own_chain(key, port, place), place)}
+            {
+                "@type": LISTENER,
+                **listener(key, host, int(key.rpartition("@")[2]), [_own_chain(key, port, place)], place),
+            }
             for key, (_, port, host) in own_ports(catalog)
         ]
     }
@@ -32,44 +38,57 @@ def lds(catalog: Catalog, place: Place) -> Json:
 
 def _own_chain(key: str, port: Port, place: Place) -> Json:
     if port.protocol is Protocol.TCP:
-        message = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
-        cluster = key.rpartition("@")[0]
-        proxy = common.extension(
-            "envoy.filters.network.tcp_proxy", message, stat_prefix="own", cluster=cluster, idle_timeout="0s"
-        )
-        return {"filters": [proxy]}
-    mark = common.extension(
+        return {"filters": [tcp_proxy("own", key.rpartition("@")[0])]}
+    return {"filters": [note(OWN_KEY, key), _manager(place, "own", OWN_RDS_FILE)]}
+
+
+def tcp_proxy(stat_prefix: str, cluster: str) -> Json:
+    message = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+    settings = {"stat_prefix": stat_prefix, "cluster": cluster, "idle_timeout": "0s"}
+    return common.extension("envoy.filters.network.tcp_proxy", message, **settings)
+
+
+def note(key: str, value: str) -> Json:
+    """Keeps a word with each connection, for `matching.filter_state` to find."""
+    word = {"text_format_source": {"inline_string": value}}
+    return common.extension(
         "envoy.filters.network.set_filter_state",
         "envoy.extensions.filters.network.set_filter_state.v3.Config",
-        on_new_connection=[
-            {
-                "object_key": OWN_KEY,
-                "factory_key": "envoy.string",
-                "format_string": {"text_format_source": {"inline_string": key}},
-            }
-        ],
+        on_new_connection=[{"object_key": key, "factory_key": "envoy.string", "format_string": word}],
     )
-    return {"filters": [mark, _manager(place, "own", OWN_RDS_FILE)]}
 
 
-def _listener(name: str, host: str, port: int, chain: Json, place: Place) -> Json:
-    listener: Json = {
+def listener(name: str, host: str, port: int, chains: list[Json], place: Place) -> Json:
+    made: Json = {
         "name": name,
         "address": common.socket(host, port),
         # Two Envoys would share the port silently, and answer by two configurations in turn.
         "enable_reuse_port": False,
         "per_connection_buffer_limit_bytes": common.BUFFER_BYTES,
         "tcp_backlog_size": 4096,
-        "filter_chains": [chain],
+        "filter_chains": chains,
     }
     if place.workers > 1:
         # The workers share one socket: without this, a few long connections may all land on the same one.
-        listener["connection_balance_config"] = {"exact_balance": {}}
-    return listener
+        made["connection_balance_config"] = {"exact_balance": {}}
+    return made
 
 
 def _manager(place: Place, name: str, file: str) -> Json:
-    filters = [map_back_filter(place)]
+    return routed_manager(
+        place,
+        name,
+        file,
+        filters=[map_back_filter(place)],
+        normalize_path=True,
+        merge_slashes=True,
+        path_with_escaped_slashes_action="REJECT_REQUEST",
+        common_http_protocol_options={"headers_with_underscores_action": "DROP_HEADER"},
+    )
+
+
+def routed_manager(place: Place, name: str, file: str, *, filters: Sequence[Json] = (), **fields: Any) -> Json:
+    """The HTTP of a network socket. `name`: of its routes, which stand in `file`."""
     return common.connection_manager(
         name,
         filters=filters,
@@ -78,11 +97,8 @@ def _manager(place: Place, name: str, file: str) -> Json:
         use_remote_address=True,
         # Nobody is internal: else the x-envoy-* headers of clients on this machine would be orders to Envoy.
         internal_address_config={"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]},
-        normalize_path=True,
-        merge_slashes=True,
-        path_with_escaped_slashes_action="REJECT_REQUEST",
-        common_http_protocol_options={"headers_with_underscores_action": "DROP_HEADER"},
         server_header_transformation="PASS_THROUGH",
+        **fields,
     )
 
 

@@ -57,7 +57,7 @@ _FILTER = "map-back"
 def map_back_filter(place: Place) -> Json:
     """The HTTP filter, asleep until a virtual host has `map_back_here`."""
     edge = place.edge
-    hosts = [DOMAIN, "127.0.0.1", "[::1]", edge.host, *([place.domain] if place.domain else [])]
+    hosts = [DOMAIN, "127.0.0.1", "[::1]", edge.host, *([place.domain] if place.domain else []), *place.names]
     known = sorted({f"{edge.scheme}://{host}:{edge.port}" for host in hosts if host})
     code = _CODE % {"own": ", ".join(f'["{origin}"] = true' for origin in known)}
     message = "envoy.extensions.filters.http.lua.v3.Lua"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from services.catalog.model import Port, Service
 from services.scaler.mesh.config import common
 from services.scaler.mesh.config.common import Json
-from services.scaler.mesh.names import SERVICE_HEADER, Lane, cluster_name, header_value
+from services.scaler.mesh.names import INSIDE_MARK, SERVICE_HEADER, Lane, cluster_name, header_value
 
 HUB_PATH = "/.hub/"
 """Kept for the hub on every origin of a service: the waiting page asks there."""
@@ -71,17 +71,25 @@ def monitor_routes(service: Service) -> list[Json]:
 
 def origin_routes(service: Service, port: Port) -> list[Json]:
     """Of a host or port that is the service's alone."""
+    return [_hub(service), *name_routes(service, port)]
+
+
+def name_routes(service: Service, port: Port, *, inside: bool = False) -> list[Json]:
+    """Of a name where every path is the service's. `inside`: in a container network, for programs."""
     anything: Json = {"prefix": "/"}
     return [
-        _hub(service),
-        *(_to(service, port, Lane.BACKGROUND, _exact(path)) for path in service.wake.ignore_paths),
-        *_ignored_agents(service, port, anything),
-        _to(service, port, Lane.USE, anything),
+        *(_to(service, port, Lane.BACKGROUND, _exact(p), inside=inside) for p in service.wake.ignore_paths),
+        *_ignored_agents(service, port, anything, inside=inside),
+        _to(service, port, Lane.USE, anything, inside=inside),
     ]
 
 
+def name_monitor_routes(service: Service, port: Port, *, inside: bool = False) -> list[Json]:
+    return [_to(service, port, Lane.BACKGROUND, {"prefix": "/"}, inside=inside)]
+
+
 def origin_monitor_routes(service: Service, port: Port) -> list[Json]:
-    return [_hub(service), _to(service, port, Lane.BACKGROUND, {"prefix": "/"})]
+    return [_hub(service), *name_monitor_routes(service, port)]
 
 
 def _hub(service: Service) -> Json:
@@ -102,13 +110,13 @@ def _method(name: str) -> Json:
 
 
 def _ignored_agents(
-    service: Service, port: Port, match: Json, rewrite: str | None = None, mount: str = ""
+    service: Service, port: Port, match: Json, rewrite: str | None = None, mount: str = "", *, inside: bool = False
 ) -> list[Json]:
     if not service.wake.ignore_agents:
         return []
     expression = {"safe_regex": {"regex": monitors(service.wake.ignore_agents)}}
     agent = {"name": "user-agent", "string_match": expression}
-    return [_to(service, port, Lane.BACKGROUND, _with(match, agent), rewrite, mount)]
+    return [_to(service, port, Lane.BACKGROUND, _with(match, agent), rewrite, mount, inside=inside)]
 
 
 _NAVIGATION = (
@@ -142,17 +150,26 @@ def _health(service: Service, port: Port) -> Json:
     return {"match": match, "route": view, "request_headers_to_remove": [SERVICE_HEADER]}
 
 
-def _to(service: Service, port: Port, lane: Lane, match: Json, rewrite: str | None = None, mount: str = "") -> Json:
+def _to(
+    service: Service,
+    port: Port,
+    lane: Lane,
+    match: Json,
+    rewrite: str | None = None,
+    mount: str = "",
+    *,
+    inside: bool = False,
+) -> Json:
     """What holds for every route (see `routes`) is not said again here: a thousand services have ten thousand routes.
-    The header that names the service is its cluster's name unless this route knows better; `mount`, the path at which
-    the service is seen, is the route's name."""
+    The header that names the service is its cluster's name, marked where it is `inside`, unless this route knows
+    better; `mount`, the path at which the service is seen, is the route's name."""
     cluster = cluster_name(service.name, port.name, background=lane is not Lane.USE)
     action: Json = {"cluster": cluster, "timeout": "0s"}
     route: Json = {"match": match, "route": action}
     if rewrite is not None:
         action["prefix_rewrite"] = rewrite
         route["name"] = mount
-    header = header_value(service.name, port, lane)
-    if header != cluster:
+    header = header_value(service.name, port, lane, inside=inside)
+    if header != cluster + (INSIDE_MARK if inside else ""):
         route["request_headers_to_add"] = common.overwrite({SERVICE_HEADER: header})
     return route
