@@ -14,7 +14,7 @@ from pathlib import Path as FilePath
 from types import MappingProxyType
 
 from services.catalog import fields, keys, known, units
-from services.catalog.containers import containers, with_adopted
+from services.catalog.containers import containers
 from services.catalog.digest import container_digest, digest
 from services.catalog.environment import env_files
 from services.catalog.extension import extension
@@ -66,9 +66,7 @@ def build(name: str, value: Value, mark: Mark, context: Context, store: Store, *
         findings.at(mark, path, "a mapping", value)
         return Built(None, findings)
     raw = keys.check(value, path, findings)
-    if in_containers:
-        raw = with_adopted(raw)
-    else:
+    if not in_containers:
         _check_name(name, mark, findings)
     files = Recorder(store)
     service = _Build(name, raw, mark, context, files, findings, in_containers).service()

@@ -104,7 +104,7 @@ class _Check:
             for publish in service.publishes:
                 others = taken.setdefault(publish.number, [])
                 for other, theirs in others:
-                    if _overlap(theirs.host, publish.host) and (other is not service or theirs.port != publish.port):
+                    if overlap(theirs.host, publish.host) and (other is not service or theirs.port != publish.port):
                         self._address_taken(service, publish, other)
                         break
                 others.append((service, publish))
@@ -173,7 +173,8 @@ class _Check:
         self._findings.at(mark, ("services", service.name, *inside), wanted, value, hint)
 
 
-def _overlap(one: str, other: str) -> bool:
+def overlap(one: str, other: str) -> bool:
+    """Whether nobody can listen at both addresses of the host on one port."""
     return one == other or one in _ANY or other in _ANY
 
 

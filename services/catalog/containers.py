@@ -20,19 +20,6 @@ _SHARED = ("network_mode", "ipc", "pid")
 _SERVICE = "service:"
 
 
-def with_adopted(raw: Table) -> Table:
-    """The service as its own file has it, where an override of ours took over ports and name of its container."""
-    hub = raw.get("x-hub")
-    adopted = hub.get("adopted") if isinstance(hub, Table) else None
-    if not isinstance(adopted, Table):
-        return raw
-    raw = raw.duplicate()
-    for key in ("ports", "container_name"):
-        if key in adopted and not raw.get(key):
-            raw.put(key, adopted[key], adopted.marks.get(key, adopted.mark))
-    return raw
-
-
 def containers(name: str, raw: Table, project: str, path: Path, findings: Findings) -> Containers:
     mode, own = raw.get("network_mode"), raw.get("container_name")
     ports = raw.get("ports")

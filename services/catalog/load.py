@@ -61,13 +61,15 @@ class CatalogReader:
         environ: Mapping[str, str] | None = None,
         profiles: Sequence[str] | None = None,
         in_containers: bool = False,
+        adopted: bool = True,
     ) -> None:
-        """`in_containers`: for a container driver; the files are one compose project, and compose judges them."""
+        """`in_containers`: for a container driver; the files are one compose project, and compose judges them.
+        `adopted`: whether what `aihub adopt` wrote is read too."""
         self._in_containers = in_containers
         self._environ = environ
         self._profiles = profiles
         self._store = Store()
-        self._projects = ProjectReader(self._store)
+        self._projects = ProjectReader(self._store, adopted=adopted)
         self._kept: dict[str, _Kept] = {}
 
     def read(self, files: Sequence[Path]) -> Catalog:

@@ -26,6 +26,10 @@ Variables = Mapping[str, str]
 _RESOURCES = ("services", "volumes", "networks", "secrets", "configs", "models")
 _REMOTE = re.compile(r"(?:https?|git|oci|ssh)://|git@|github\.com/")
 _DEEPEST_INCLUDE = 20
+ADOPTED = "x-aihub-adopted"
+"""Top-level key of a document that `aihub adopt` wrote."""
+TAKEN_OVER = ("ports", "container_name")
+"""What such a document takes from a service, as the gateway has it from then on."""
 _INCLUDE = ("path", "env_file", "project_directory")
 
 
@@ -70,8 +74,10 @@ class _Layer:
 class ProjectReader:
     """Reads a project again and again, interpolating only files that have changed."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, adopted: bool = True) -> None:
+        """`adopted`: whether documents that `aihub adopt` wrote are read too."""
         self._store = store
+        self._adopted = adopted
         self._layers: dict[tuple[int, int, int], _Layer] = {}
         self._used: set[tuple[int, int, int]] = set()
         self._environments: dict[tuple[tuple[str, str], ...], int] = {}
@@ -128,7 +134,10 @@ class ProjectReader:
                 self._findings.found(tree, ("services",), "a mapping of services", services)
                 tree = tree.duplicate()
                 tree.drop("services")
-            yield tree
+            if ADOPTED not in tree:
+                yield tree
+            elif self._adopted:
+                yield _given_back(tree)
 
     def interpolated(self, file: Path, context: Context, asked: Mark) -> list[Table]:
         """The documents of a file with variables filled in; the same objects while neither changes.
@@ -280,6 +289,21 @@ def _import(source: Table, target: Table, findings: Findings) -> None:
                 other = existing.marks.get(name, existing.mark)
                 wanted = f"one meaning; it is also in {os.path.basename(mark.file)}:{mark.line}, which is included"
                 findings.at(other, (kind, name), wanted)
+
+
+def _given_back(tree: Table) -> Table:
+    """An override of ours without what it takes from compose for the gateway: to us the service still has it."""
+    services = tree.get("services")
+    if not isinstance(services, Table):
+        return tree
+    tree, named = tree.duplicate(), services.duplicate()
+    for name, service in services.items():
+        if isinstance(service, Table):
+            named[name] = service = service.duplicate()
+            for key in TAKEN_OVER:
+                service.drop(key)
+    tree["services"] = named
+    return tree
 
 
 def _names(tree: Table) -> Iterable[str]:

@@ -206,13 +206,6 @@ class LocalEntry(Part):
     """What it was seen to take elsewhere: for estimates until this host has measured it."""
 
 
-class AdoptedEntry(Part):
-    ports: list[Any] = Field(default_factory=list)
-    """What its own file publishes, as written under `ports`."""
-    container_name: str | None = None
-    """What its own file calls the container."""
-
-
 class XHub(Part):
     tier: Tier | None = None
     """infra, persistent or on-demand. Default: on-demand with `profiles: [on-demand]` or `deploy.replicas: 0`, else
@@ -253,8 +246,6 @@ class XHub(Part):
     """Names of its models on the OpenAI-compatible routes."""
     local: LocalEntry | None = None
     """How to run it without Docker."""
-    adopted: AdoptedEntry | None = None
-    """Written by `aihub adopt`: what the service's own file says and the gateway has taken over."""
 
 
 def json_schema() -> dict[str, Any]:

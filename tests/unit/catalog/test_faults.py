@@ -32,7 +32,7 @@ def hub(body: str) -> str:
 
 RULES = {
     "port: 80, prot: 1": "c.yml:5:23: services.a.x-hub.prot: one of tier, description, port, ports, listen, health, path, "
-    "web, stateless, scaling, wake, busy, uses, models, local, adopted, not 'prot' (did you mean 'port'?)",
+    "web, stateless, scaling, wake, busy, uses, models, local, not 'prot' (did you mean 'port'?)",
     "port: 70000": "services.a.x-hub.port: a number up to 65535, not 70000",
     "port: many": "services.a.x-hub.port: a whole number, not 'many'",
     "port: 80, web: 7": "services.a.x-hub.web: true or false, not 7",
