@@ -78,7 +78,7 @@ def state_of(view: ServiceView) -> dict[str, Any]:
 def refused(refuse: Refuse, view: ServiceView, client: Client) -> Reply:
     status = _REFUSALS[refuse.refusal]
     retry_after = max(1, math.ceil(refuse.retry_after))
-    headers = {"retry-after": str(retry_after), "cache-control": "no-store", STATE_HEADER: view.state}
+    headers = {"retry-after": str(retry_after), "cache-control": "no-store", STATE_HEADER: _told(view)}
     if client.grpc:
         # 501 would become UNKNOWN; a call that cannot be served here is UNIMPLEMENTED.
         status = 404 if status == 501 else 503
@@ -101,6 +101,15 @@ def refused(refuse: Refuse, view: ServiceView, client: Client) -> Reply:
     return Reply(status, json.dumps(body).encode(), {**headers, "content-type": _JSON})
 
 
+_SLEEPS = frozenset({"paused", "stopped", "stopping", "draining"})
+
+
+def _told(view: ServiceView) -> str:
+    """The state in one word for programs: of a service at rest or on the way there, that it sleeps. How it sleeps is
+    the hub's affair, and stands in the body where there is one."""
+    return "asleep" if view.state in _SLEEPS else view.state
+
+
 def unknown(name: str) -> Reply:
     return _error(404, "not-found", f"there is no service {name!r}", name)
 
@@ -117,17 +126,17 @@ def cross_site(view: ServiceView, origin: str | None, *, navigation: bool) -> Re
 def asleep(view: ServiceView) -> Reply:
     """Empty: a monitor looks at the code alone, and a scraper takes an empty body for no figures."""
     status = 503 if view.state == "failed" else 200
-    return Reply(status, b"", {STATE_HEADER: view.state, "cache-control": "no-store"})
+    return Reply(status, b"", {STATE_HEADER: _told(view), "cache-control": "no-store"})
 
 
 def health(view: ServiceView) -> Reply:
     status = 503 if view.state == "failed" else 200
-    headers = {STATE_HEADER: view.state, "cache-control": "no-store", "content-type": _JSON}
+    headers = {STATE_HEADER: _told(view), "cache-control": "no-store", "content-type": _JSON}
     return Reply(status, json.dumps(state_of(view)).encode(), headers)
 
 
 def from_memory(view: ServiceView, content_type: str, body: bytes) -> Reply:
-    return Reply(200, body, {STATE_HEADER: view.state, "cache-control": "no-store", "content-type": content_type})
+    return Reply(200, body, {STATE_HEADER: _told(view), "cache-control": "no-store", "content-type": content_type})
 
 
 def _error(status: int, code: str, message: str, service: str) -> Reply:

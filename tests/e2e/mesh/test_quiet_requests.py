@@ -44,7 +44,7 @@ async def test_health_of_a_service_is_its_state_asleep_and_its_own_answer_awake(
 ) -> None:
     async with client.get(f"{api}/health") as answer:
         assert answer.status == 200
-        assert answer.headers["x-hub-state"] == "stopped"
+        assert answer.headers["x-hub-state"] == "asleep"
         assert (await answer.json())["state"] == "stopped"
     assert hub.director.actors[NAME].asked == []
     hub.director.wake(NAME)
@@ -78,7 +78,7 @@ async def test_a_monitor_is_told_that_it_sleeps(
     for url in (f"{api}/x", api, f"{own(hub)}/x"):
         async with client.get(url, headers={"User-Agent": agent}) as answer:
             assert answer.status == 200
-            assert answer.headers["x-hub-state"] == "stopped"
+            assert answer.headers["x-hub-state"] == "asleep"
             assert await answer.read() == b""
     assert hub.director.actors[NAME].asked == []
 
@@ -87,7 +87,7 @@ async def test_an_ignored_path_wakes_nothing(hub: Rig, client: aiohttp.ClientSes
     for url in (f"{api}/metrics", f"{own(hub)}/metrics", f"{api}/favicon.ico"):
         async with client.get(url) as answer:
             assert answer.status == 200
-            assert answer.headers["x-hub-state"] == "stopped"
+            assert answer.headers["x-hub-state"] == "asleep"
     assert hub.director.actors[NAME].asked == []
 
 
@@ -137,7 +137,7 @@ async def test_a_path_to_be_answered_asleep_is_answered_from_memory(
     for url in (f"{api}/v1/models?x=1", f"{own(hub)}/v1/models"):
         async with client.get(url) as answer:
             assert answer.status == 200
-            assert answer.headers["x-hub-state"] == "paused"
+            assert answer.headers["x-hub-state"] == "asleep"
             assert answer.content_type == "application/json"
             assert (await answer.json())["path"] == "/v1/models"
     assert upstream.seen == before

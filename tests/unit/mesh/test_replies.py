@@ -37,6 +37,20 @@ def test_well_is_told_by_a_code_of_its_own() -> None:
         assert 400 <= reply.code < 500
 
 
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        *((state, "asleep") for state in ("paused", "stopped", "stopping", "draining")),
+        *((state, state) for state in ("starting", "queued", "installing", "failed", "unavailable")),
+    ],
+)
+def test_monitors_are_told_that_it_sleeps_and_not_how(state: str, told: str) -> None:
+    view = ServiceView("s", state)
+    for reply in (replies.asleep(view), replies.health(view), replies.from_memory(view, "text/plain", b"x")):
+        assert reply.headers[replies.STATE_HEADER] == told
+    assert json.loads(replies.health(view).body)["state"] == state
+
+
 def test_retry_after_is_whole_seconds_and_never_zero() -> None:
     view = ServiceView("s", "stopped")
     for seconds, said in ((0.0, "1"), (0.2, "1"), (2.5, "3"), (60.0, "60")):
