@@ -1,26 +1,25 @@
-"""The drivers that the contract suite runs, and the services it runs on them."""
+"""The drivers that the contract suite runs. A module that says `EVERY_DRIVER = True` runs on each of them, others on
+processes alone."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from services.catalog.addresses import Edge, all_addresses
-from services.catalog.model import Catalog, Local, Port, Service, Wake
 from services.layout import Layout
-from services.scaler.core.events import Event
-from services.scaler.drivers.process import ProcessDriver
-from services.scaler.drivers.process.driver import owner
 from services.scaler.drivers.process.platform import NoCgroup, Wish, detect
-from tests.support.process_tree import mentioning
+from tests.contract.drivers.bench import Bench, ProcessBench, command, until
+from tests.contract.drivers.docker_bench import DockerBench
+from tests.support.engine.presence import engine_is_there
 
-PROGRAM = Path(__file__).parents[2] / "support" / "programs" / "fault_server.py"
+__all__ = ["Bench", "DockerBench", "ProcessBench", "Until", "command", "until"]
+
+Until = Callable[[Callable[[], bool]], Awaitable[None]]
+DOCKER = "docker"
 
 
 def containments() -> list[Wish]:
@@ -33,72 +32,23 @@ def containments() -> list[Wish]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "containment" in metafunc.fixturenames:
-        chosen = getattr(metafunc.module, "CONTAINMENTS", None) or containments()
-        metafunc.parametrize("containment", chosen, ids=str)
+    if "containment" not in metafunc.fixturenames:
+        return
+    chosen = list(getattr(metafunc.module, "CONTAINMENTS", None) or containments())
+    if getattr(metafunc.module, "EVERY_DRIVER", False) and engine_is_there():
+        chosen.append(DOCKER)
+    marks = {DOCKER: pytest.mark.docker}
+    metafunc.parametrize(
+        "containment", [pytest.param(one, marks=marks.get(one, pytest.mark.process)) for one in chosen], ids=str
+    )
 
 
-def command(mode: str, *more: str) -> Local:
-    # -S -E -I: the double starts fast, and nothing of the test's own environment reaches it.
-    return Local((sys.executable, "-ISE", str(PROGRAM), mode, "{port}", *more))
-
-
-@dataclass
-class Bench:
-    """One driver after the other on one data folder, and what they posted."""
-
-    layout: Layout
-    containment: Wish
-    events: list[Event] = field(default_factory=list)
-    told: asyncio.Event = field(default_factory=asyncio.Event)
-    drivers: list[ProcessDriver] = field(default_factory=list)
-    services: dict[str, Service] = field(default_factory=dict)
-
-    def post(self, event: Event) -> None:
-        self.events.append(event)
-        self.told.set()
-
-    async def driver(self) -> ProcessDriver:
-        """A driver as a scaler makes it, catalogue and adoption included."""
-        made = ProcessDriver(self.layout, self.post, containment=self.containment)
-        self.drivers.append(made)
-        self.configure(made)
-        await made.adopt()
-        return made
-
-    def configure(self, driver: ProcessDriver) -> None:
-        catalog = Catalog(services=self.services)
-        driver.configure(catalog, all_addresses(catalog, Edge()))
-
-    def service(self, mode: str = "good", *more: str, name: str = "svc", **fields: object) -> Service:
-        made = Service(
-            name=name,
-            ports=(Port("main", 80),),
-            health="/health",
-            path=f"/api/{name}",
-            local=command(mode, *more),
-            wake=Wake(start_timeout=10.0),
-            stop_grace=3.0,
-            digest="one",
-        )
-        self.services[name] = replace(made, **fields)  # type: ignore[arg-type]
-        return self.services[name]
-
-    async def event(self, kind: type, within: float = 5.0) -> Event:
-        async with asyncio.timeout(within):
-            while True:
-                for event in self.events:
-                    if isinstance(event, kind):
-                        return event
-                self.told.clear()
-                await self.told.wait()
-
-    def processes(self) -> set[int]:
-        """Living processes that carry this data folder's mark."""
-        return mentioning(f"AIHUB_REPLICA={owner(self.layout.data)}/")
-
-    def records(self) -> list[str]:
-        return sorted(path.name for path in self.layout.replicas.iterdir())
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of containers alone are left out where there is no engine."""
+    ours = Path(__file__).parent
+    alone = [item for item in items if ours in item.path.parents and getattr(item.module, "CONTAINERS", False)]  # type: ignore[attr-defined]
+    if alone and not engine_is_there():
+        items[:] = [item for item in items if item not in alone]
 
 
 @pytest.fixture
@@ -109,18 +59,20 @@ def layout(tmp_path: Path) -> Layout:
 
 
 @pytest.fixture
-async def bench(layout: Layout, containment: Wish) -> AsyncIterator[Bench]:
-    made = Bench(layout, containment)
+async def bench(layout: Layout, containment: Wish | str) -> AsyncIterator[Bench]:
+    made = DockerBench(layout) if containment == DOCKER else ProcessBench(layout, Wish(containment))
     yield made
-    # A last driver ends whatever a failed test has left, as a next start of the hub would.
-    for driver in made.drivers:
-        await driver.close()
-    last = ProcessDriver(layout, made.post, containment=containment)
-    for adopted in await last.adopt():
-        await last.stop(replace(made.service(name=adopted.service), stop_grace=0.1), adopted.replica)
-    await last.close()
-    assert made.processes() == set()
-    assert not list(Path("/sys/fs/cgroup").glob(f"**/aihub-{owner(layout.data)}"))
+    await made.leave()
+    made.remove()
+
+
+@pytest.fixture
+async def yard(layout: Layout) -> AsyncIterator[DockerBench]:
+    """A bench of containers, for tests that are about containers alone."""
+    made = DockerBench(layout)
+    yield made
+    await made.leave()
+    made.remove()
 
 
 @pytest.fixture(autouse=True)
@@ -129,12 +81,3 @@ def no_descriptor_is_left_open() -> Iterator[None]:
     yield
     # The loop of the test itself may still hold its three.
     assert len(os.listdir("/proc/self/fd")) <= before + 4
-
-
-Until = Callable[[Callable[[], bool]], Awaitable[None]]
-
-
-async def until(true: Callable[[], bool], within: float = 5.0) -> None:
-    async with asyncio.timeout(within):
-        while not true():  # noqa: ASYNC110 — what is waited for happens in other processes
-            await asyncio.sleep(0.01)

@@ -13,7 +13,11 @@ MODE, PORT = sys.argv[1], int(sys.argv[2])
 ARGUMENT = sys.argv[3] if len(sys.argv) > 3 else ""
 
 
-def serve(host="127.0.0.1", port=PORT, status=200, each=lambda: None):
+BIND = os.environ.get("BIND", "127.0.0.1")
+"""In a container: all addresses of its own."""
+
+
+def serve(host=BIND, port=PORT, status=200, each=lambda: None):
     with socket.create_server((host, port)) as server:
         server.settimeout(0.05)
         while True:

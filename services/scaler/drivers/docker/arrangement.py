@@ -7,16 +7,20 @@ each project. What the override says is the compose library's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from services.catalog.model import Catalog, Service, Stack
 from services.compose.command import ComposeCli
+from services.compose.override import override
+from services.compose.override import text as override_text
 from services.layout import Layout
 
 Token = tuple[Any, ...]
+_HEADER = """Made by the hub and written again at each change of the project: what is lazy belongs to its gateway.
+It is read last, after the project's own files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Stacks:
         self._lazy: Mapping[str, tuple[str, ...]] = {}
         self._tokens: dict[str, Token] = {}
         self._asked: dict[str, asyncio.Task[Arranged]] = {}
+        self._running: set[asyncio.Task[Arranged]] = set()
 
     def configure(self, catalog: Catalog) -> None:
         """Take in a catalogue; what has changed is asked for again at once, where a loop runs."""
@@ -97,9 +102,9 @@ class Stacks:
         return [one for one in found if isinstance(one, Arranged)]
 
     async def close(self) -> None:
-        for task in self._asked.values():
-            task.cancel()
-        await asyncio.gather(*self._asked.values(), return_exceptions=True)
+        """Compose is let finish: it only reads."""
+        if self._running:
+            await asyncio.wait(self._running)
 
     def _ask(self, project: str) -> asyncio.Task[Arranged]:
         task = self._asked.get(project)
@@ -107,21 +112,26 @@ class Stacks:
             stack = self._stacks[project]
             self._tokens[project] = self._token(project)
             task = asyncio.get_running_loop().create_task(self._arrange(stack))
-            # Whoever asks sees the fault; without anybody it is no fault of ours.
-            task.add_done_callback(lambda done: None if done.cancelled() else done.exception())
             self._asked[project] = task
+            self._running.add(task)
+            task.add_done_callback(self._done)
         return task
+
+    def _done(self, task: asyncio.Task[Arranged]) -> None:
+        self._running.discard(task)
+        # Whoever asks sees the fault; without anybody it is no fault of ours.
+        if not task.cancelled():
+            task.exception()
 
     def _forget(self, project: str) -> None:
         self._tokens.pop(project, None)
-        if task := self._asked.pop(project, None):
-            task.cancel()
+        self._asked.pop(project, None)
 
     async def _arrange(self, stack: Stack) -> Arranged:
-        override = self._layout.compose / f"{stack.project}.yml"
+        path = self._layout.compose / f"{stack.project}.yml"
         resolved = await ComposeCli(stack, None).config()
-        await asyncio.to_thread(self._write, override, resolved, self._lazy.get(stack.project, ()))
-        compose = ComposeCli(stack, override)
+        write_override(path, resolved, self._lazy.get(stack.project, ()))
+        compose = ComposeCli(stack, path)
         hashes = await compose.hashes()
         networks = {key: said or {} for key, said in (resolved.get("networks") or {}).items()}
         volumes = {key: (said or {}).get("name", key) for key, said in (resolved.get("volumes") or {}).items()}
@@ -131,9 +141,6 @@ class Stacks:
         }
         return Arranged(stack, compose, entries, networks, volumes)
 
-    def _write(self, path: Path, resolved: Mapping[str, Any], lazy: tuple[str, ...]) -> None:
-        pass
-
     def _token(self, project: str) -> Token:
         """Differs whenever compose might answer otherwise."""
         stack = self._stacks.get(project)
@@ -141,6 +148,21 @@ class Stacks:
             return ()
         files = [*map(Path, stack.files), Path(stack.directory) / ".env"]
         return (stack, self._lazy.get(project, ()), tuple(_stamp(file) for file in files))
+
+
+def write_override(path: Path, resolved: Mapping[str, Any], lazy: Collection[str]) -> None:
+    """Bring the override of one project up to date; none where there is nothing to say. Raises OSError."""
+    said = override(resolved, lazy)
+    if not said:
+        path.unlink(missing_ok=True)
+        return
+    text = override_text(said, _HEADER)
+    if path.exists() and path.read_text() == text:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    partial.replace(path)
 
 
 def _stamp(file: Path) -> tuple[int, int]:

@@ -15,10 +15,9 @@ from services.scaler.drivers.docker.arrangement import Stacks
 from services.scaler.drivers.docker.containers import Containers
 from services.scaler.drivers.docker.engine import Engine, EngineRefused
 from services.scaler.drivers.docker.images import familiar
-from services.scaler.drivers.docker.pull import FLOOR
 
 
-def describe(engine: Engine, connected: bool) -> Sequence[tuple[str, str, bool, str]]:
+def describe(engine: Engine, connected: bool, floor: int) -> Sequence[tuple[str, str, bool, str]]:
     """For `doctor`: name, detail, whether it is well, remedy."""
     info = engine.info
     version = f"Docker Engine {info.get('ServerVersion', '?')} at {engine.place}"
@@ -28,7 +27,7 @@ def describe(engine: Engine, connected: bool) -> Sequence[tuple[str, str, bool, 
     ]
     if root := engine.local_root:
         free = shutil.disk_usage(root).free
-        rows.append(("disk", f"{free >> 20} MiB free at {root}", free >= FLOOR, "docker system df; docker image prune"))
+        rows.append(("disk", f"{free >> 20} MiB free at {root}", free >= floor, "docker system df; docker image prune"))
     else:
         rows.append(("sizes", "the engine is elsewhere: sizes come from its statistics, a second late", True, ""))
     return rows

@@ -51,7 +51,7 @@ class DockerDriver:
 
     def __init__(self, layout: Layout, post: Post, *, host: str | None = None, disk_floor: int = FLOOR) -> None:
         """`host`: of the engine; None: as the docker client finds it. `disk_floor`: bytes that pulls leave free."""
-        self._layout = layout
+        self._disk_floor = disk_floor
         self.engine = Engine(host)
         self._book = Book()
         self.images = Images(self.engine)
@@ -98,7 +98,7 @@ class DockerDriver:
         return bool(self._containers.all_of(service)) or bool(image and self.images.id_of(image))
 
     def describe(self) -> Sequence[tuple[str, str, bool, str]]:
-        return disk.describe(self.engine, self._watch.connected.is_set())
+        return disk.describe(self.engine, self._watch.connected.is_set(), self._disk_floor)
 
     def df(self) -> Mapping[str, Any]:
         return self._from_thread(disk.usage(self.engine, self.stacks, self._catalog))
@@ -141,8 +141,7 @@ class DockerDriver:
         if why := replicas.hindrance(service, self._roster.of(service)):
             raise StartError(why)
         try:
-            async with asyncio.timeout(service.wake.start_timeout):
-                return await self._begin(service, replica)
+            return await self._begin(service, replica)
         except TimeoutError as error:
             raise StartError(f"{service.name}: the Docker Engine did not start it in time") from error
         except (EngineRefused, EngineAway, OSError) as error:
@@ -159,7 +158,8 @@ class DockerDriver:
             self._roster.records.write(record)
             live = self._roster.enter(Replica(record))
         try:
-            alive = await self._started(service, container)
+            async with asyncio.timeout(service.wake.start_timeout):
+                alive = await self._started(service, container)
         except BaseException:
             await self._abandon(live)
             raise

@@ -22,7 +22,7 @@ from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefu
 
 log = logging.getLogger(__name__)
 
-_WINDOW = 60.0
+WINDOW = 60.0
 _ROOT = Path("/sys/fs/cgroup")
 
 
@@ -65,9 +65,17 @@ class Meter:
         samples = self._usage.setdefault(replica, deque())
         now = time.monotonic()
         samples.append((now, max(cpu_seconds, samples[-1][1]) if samples else cpu_seconds))
-        while len(samples) > 1 and samples[1][0] <= now - _WINDOW:
+        while len(samples) > 1 and samples[1][0] <= now - WINDOW:
             samples.popleft()
-        return (samples[-1][1] - samples[0][1]) / _WINDOW
+        return (samples[-1][1] - samples[0][1]) / WINDOW
+
+    def lately(self, replica: ReplicaId, window: float) -> float:
+        """CPU seconds a second over the last `window` seconds, or since counting began where that was not half as long
+        ago. As of the last reading."""
+        samples = self._usage[replica]
+        now, used = samples[-1]
+        before = next((one for one in reversed(samples) if one[0] <= now - window), samples[0])
+        return (used - before[1]) / max(now - before[0], window / 2)
 
     def forget(self, replica: ReplicaId) -> None:
         self._usage.pop(replica, None)
