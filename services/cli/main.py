@@ -21,6 +21,8 @@ _COMMANDS = {
     "status": ("status", "status"),
     "ps": ("status", "status"),
     "check": ("check", "check"),
+    "adopt": ("adopt", "adopt"),
+    "eject": ("adopt", "eject"),
     "pull": ("pull", "pull"),
     "wake": ("wake", "wake"),
     "sleep": ("rest", "sleep"),

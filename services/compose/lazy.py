@@ -100,12 +100,20 @@ class _Chooser:
             return self._told(own, {})
         if wish.names is None:
             return self._every(own)
-        for name in sorted(wish.names - own):
-            if name not in self._services:
-                raise WishError(_unknown(name, self._services))
+        wished = {found for name in sorted(wish.names) for found in self._called(name)}
+        for name in sorted(wished - own):
             if reason := self._impossible(self._services[name]):
                 raise WishError(f"{name} cannot be lazy: {reason}")
-        return self._told(own | wish.names, {})
+        return self._told(own | wished, {})
+
+    def _called(self, name: str) -> Iterator[str]:
+        """The service of that name, or those that a file calls so."""
+        if name in self._services:
+            return iter((name,))
+        found = [one.name for one in self._services.values() if one.containers and one.containers.name == name]
+        if not found:
+            raise WishError(_unknown(name, self._services))
+        return iter(found)
 
     def _every(self, own: set[str]) -> Choice:
         left = {name: self._reason(service) for name, service in self._services.items() if name not in own}

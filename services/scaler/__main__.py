@@ -35,6 +35,9 @@ def main() -> int:
         domain=arguments.domain,
         concurrency=arguments.concurrency,
         tls=tls,
+        driver=arguments.driver,
+        lazy=arguments.lazy,
+        project_name=arguments.project_name,
     )
     fds = (arguments.check_fd, arguments.ads_fd, arguments.admin_fd)
     sockets = Sockets(*(socket.socket(fileno=fd) for fd in fds))
@@ -76,6 +79,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--memory", type=int, help="bytes")
     parser.add_argument("--domain", help="services are NAME.DOMAIN besides NAME.localhost")
     parser.add_argument("--concurrency", type=int, default=2)
+    parser.add_argument("--driver", choices=("process", "docker"), default="process")
+    parser.add_argument("--lazy", help="containers that run only while used: all, or names between commas")
+    parser.add_argument("--project-name", help="of the one compose file")
     parser.add_argument("--tls-cert", type=Path)
     parser.add_argument("--tls-key", type=Path)
     for name in ("check", "ads", "admin", "ready"):

@@ -53,6 +53,11 @@ class Config:
     """Envoy's worker threads."""
     tls: tuple[Path, Path] | None = None
     """Certificate chain and key of the edge listener."""
+    driver: str = "process"
+    lazy: str | None = None
+    """`all` or names between commas: containers that are lazy besides those whose file says so."""
+    project_name: str | None = None
+    """Compose project of the one catalogue file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from services.supervisor.config import SCALER, Config, Listen
+from services.supervisor.config import DRIVERS, SCALER, Config, Listen
 from services.supervisor.run import run
 
 
@@ -20,6 +20,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--concurrency", type=int, default=0)
     parser.add_argument("--tls-cert", type=Path)
     parser.add_argument("--tls-key", type=Path)
+    parser.add_argument("--driver", choices=DRIVERS, default=DRIVERS[0])
+    parser.add_argument("--lazy", help="all, or names of services between commas")
+    parser.add_argument("--project-name")
     parser.add_argument("--scaler", default=SCALER, help="module to run as the scaler")
     said = parser.parse_args(argv)
     config = Config(
@@ -32,6 +35,9 @@ def main(argv: list[str]) -> int:
         tls_cert=said.tls_cert,
         tls_key=said.tls_key,
         scaler=said.scaler,
+        driver=said.driver,
+        lazy=said.lazy,
+        project_name=said.project_name,
     )
     return run(config)
 

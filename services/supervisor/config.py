@@ -13,6 +13,8 @@ from pathlib import Path
 
 DEFAULT_HOST = "127.0.0.1"
 SCALER = "services.scaler"
+DRIVERS = ("process", "docker")
+"""What services run as; the first unless said otherwise."""
 
 
 class Exit(IntEnum):
@@ -85,6 +87,11 @@ class Config:
     tls_key: Path | None = None
     scaler: str = SCALER
     """Module that is run as the scaler."""
+    driver: str = DRIVERS[0]
+    lazy: str | None = None
+    """`all` or names between commas: containers that are lazy besides those whose file says so."""
+    project_name: str | None = None
+    """Compose project of the one catalogue file."""
 
     @property
     def workers(self) -> int:

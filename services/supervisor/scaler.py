@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from services.supervisor.config import Config
+from services.supervisor.config import DRIVERS, Config
 from services.supervisor.sockets import Sockets
 
 
@@ -19,6 +19,12 @@ def command(config: Config, sockets: Sockets, ready: int) -> list[str]:
         argv += ["--domain", config.domain]
     if config.memory is not None:
         argv += ["--memory", str(config.memory)]
+    if config.driver != DRIVERS[0]:
+        argv += ["--driver", config.driver]
+    if config.lazy is not None:
+        argv += ["--lazy", config.lazy]
+    if config.project_name is not None:
+        argv += ["--project-name", config.project_name]
     if config.tls_cert and config.tls_key:
         argv += ["--tls-cert", str(config.tls_cert), "--tls-key", str(config.tls_key)]
     for name, descriptor in (

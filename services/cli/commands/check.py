@@ -4,32 +4,41 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from services.cli import options
+from services.cli import containers, options
 from services.supervisor.config import Exit
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@containers.driver
 @options.as_json
-def check(files: tuple[Path, ...], as_json: bool) -> None:
-    """Check a catalogue; several files are read as one.
+def check(files: tuple[Path, ...], driver: str, project_name: str | None, lazy: str | None, as_json: bool) -> None:
+    """Check a catalogue; several files are read as one, with --driver docker each as a project of its own.
 
-    Tells every fault with file, line, field and what was expected, and which fields mean nothing without Docker.
+    Tells every fault with file, line, field and what was expected, and which fields mean nothing without Docker. With
+    --driver docker: which services are lazy, which are not and why.
 
     \b
     Examples:
       aihub check docker-compose.distributed-ai.yml
       aihub check mine.yml && aihub up --catalog mine.yml
+      aihub check compose.yml --driver docker --lazy all
 
     Exit codes: 0 good, 2 at least one fault.
     """
     from services.catalog.load import CatalogError, CatalogReader
 
+    containers.check_together(driver, project_name, lazy)
+    choice = None
     try:
-        catalog = CatalogReader().read(files)
+        if driver == "docker":
+            catalog, choice = containers.read(files, project_name, lazy)
+        else:
+            catalog = CatalogReader().read(files)
     except CatalogError as error:
         if as_json:
             faults = [
@@ -41,9 +50,18 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
             click.echo(error.render(), err=True)
         raise SystemExit(int(Exit.BAD_INPUT)) from None
     if as_json:
-        said = {"ok": True, "services": list(catalog.services), "files": catalog.files, "notes": catalog.notes}
+        said: dict[str, Any] = {"ok": True, "services": list(catalog.services), "files": catalog.files}
+        said["notes"] = catalog.notes
+        if choice is not None:
+            said |= {"lazy": choice.taken, "left": dict(choice.left), "projects": list(catalog.stacks)}
         click.echo(json.dumps(said, indent=2))
         return
     for note in catalog.notes:
         click.echo(f"note: {note}", err=True)
+    if choice is not None:
+        for line in choice.lines():
+            click.echo(line)
+        count = len(catalog.stacks)
+        click.echo(f"{len(catalog.services)} services in {count} project{'s' * (count != 1)}, no faults")
+        return
     click.echo(f"{len(catalog.services)} services in {len(catalog.files)} files, no faults")

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 import services
-from services.cli import access, options
+from services.cli import access, containers, options
 from services.cli.failure import Failure
 from services.cli.hub import Hub
 from services.layout import Layout
@@ -66,8 +66,9 @@ def _check_tls(cert: Path, key: Path) -> None:
     multiple=True,
     type=click.Path(),
     metavar="FILE",
-    help=f"Compose file or glob; repeatable. Default: {_CATALOG}.",
+    help=f"Compose file or glob; repeatable. With --driver docker each is a project. Default: {_CATALOG}.",
 )
+@containers.driver
 @options.data
 @click.option("--listen", callback=_listen, default="127.0.0.1:8000", show_default=True, metavar="HOST:PORT")
 @click.option(
@@ -88,6 +89,9 @@ def _check_tls(cert: Path, key: Path) -> None:
 @click.option("--scaler", default=SCALER, hidden=True, help="Python module to run as the scaler.")
 def up(
     catalogs: tuple[str, ...],
+    driver: str,
+    project_name: str | None,
+    lazy: str | None,
     layout: Layout,
     listen: Listen,
     domain: str | None,
@@ -109,6 +113,7 @@ def up(
       aihub up --listen 127.0.0.1:9000 --data ~/other-hub
       aihub up --catalog my-services.yml --memory 8G
       aihub up --listen 0.0.0.0:8443 --domain box.lan --tls-cert cert.pem --tls-key key.pem
+      aihub up --driver docker --catalog 'stacks/*/compose.yml' --lazy all
 
     Exit codes: 2 the catalogue has faults, 3 a hub already runs on the data folder, 4 the address is taken.
     """
@@ -116,14 +121,27 @@ def up(
         raise click.UsageError("--tls-cert and --tls-key go together")
     if tls_cert and tls_key:
         _check_tls(tls_cert, tls_key)
+    containers.check_together(driver, project_name, lazy)
+    files = _catalogs(catalogs)
+    if project_name is not None and len(files) > 1:
+        raise click.UsageError(f"--project-name is for one file; --catalog names {len(files)}")
+    if lazy is not None:
+        containers.tell_choice([Path(file) for file in files], project_name, lazy)
     if not listen.is_loopback:
         click.echo(_EXPOSED, err=True)
     # -P: a folder named `services` where the user happens to stand must not be taken for ours.
     argv = [sys.executable, "-P", "-m", "services.supervisor", "--data", str(layout.data), "--listen", str(listen)]
-    argv += ["--scaler", scaler]
-    for catalog in _catalogs(catalogs):
+    argv += ["--scaler", scaler, "--driver", driver]
+    for catalog in files:
         argv += ["--catalog", catalog]
-    for option, value in (("--domain", domain), ("--memory", memory), ("--concurrency", concurrency)):
+    said = {
+        "--domain": domain,
+        "--memory": memory,
+        "--concurrency": concurrency,
+        "--lazy": lazy,
+        "--project-name": project_name,
+    }
+    for option, value in said.items():
         argv += [option, str(value)] if value is not None else []
     if tls_cert and tls_key:
         argv += ["--tls-cert", str(tls_cert.resolve()), "--tls-key", str(tls_key.resolve())]

@@ -1,0 +1,98 @@
+"""What commands ask about containers: the driver, the project's name, which services are to be lazy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from services.cli.failure import Failure
+from services.supervisor.config import DRIVERS, Exit
+
+if TYPE_CHECKING:
+    from services.catalog.model import Catalog
+    from services.compose.lazy import Choice, Wish
+
+F = TypeVar("F", bound=Callable[..., Any])
+_PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
+
+
+def _project(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is None or _PROJECT.match(value):
+        return value
+    raise click.BadParameter(
+        f"{value!r} is no name of a compose project: small letters, digits, - and _, the first a letter or digit",
+        context,
+        parameter,
+    )
+
+
+def driver(command: F) -> F:
+    """`--driver`, `--project-name` and `--lazy`."""
+    for option in (
+        lazy,
+        click.option(
+            "--project-name",
+            callback=_project,
+            metavar="NAME",
+            help="Name of the compose project, of a single file. Default: as compose finds it.",
+        ),
+        click.option(
+            "--driver",
+            type=click.Choice(DRIVERS),
+            default=DRIVERS[0],
+            show_default=True,
+            help="Run services as processes of this machine, or as the containers of compose files.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def lazy(command: F) -> F:
+    """`--lazy`, handed over as its text."""
+    return click.option(
+        "--lazy",
+        metavar="all|NAME,...",
+        help="Containers that run only while used, besides those with profiles: [on-demand]: all that can, or these.",
+    )(command)
+
+
+def wish_of(text: str | None) -> Wish | None:
+    from services.compose.lazy import Wish, WishError
+
+    try:
+        return Wish.parse(text)
+    except WishError as error:
+        raise click.BadParameter(str(error), param_hint="--lazy") from None
+
+
+def check_together(driver: str, project_name: str | None, lazy: str | None) -> None:
+    """Raises UsageError where an option means nothing for the driver."""
+    for option, value in (("--project-name", project_name), ("--lazy", lazy)):
+        if value is not None and driver != "docker":
+            raise click.UsageError(f"{option} is about containers: say --driver docker with it")
+    wish_of(lazy)
+
+
+def read(files: Sequence[Path], project_name: str | None, lazy: str | None) -> tuple[Catalog, Choice]:
+    """The stacks and who is lazy in them. Raises CatalogError."""
+    from services.compose.stacks import StackReader
+
+    reader = StackReader(wish_of(lazy), project_name=project_name)
+    return reader.read(files), reader.choice
+
+
+def tell_choice(files: Sequence[Path], project_name: str | None, lazy: str) -> None:
+    """Say what `--lazy` takes and leaves. Raises Failure where the files or the wish have faults."""
+    from services.catalog.load import CatalogError
+
+    try:
+        _, choice = read(files, project_name, lazy)
+    except CatalogError as error:
+        raise Failure(str(error), code=Exit.BAD_INPUT) from None
+    for line in choice.lines():
+        click.echo(line, err=True)
