@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from services.supervisor.proc import Identity, boot
+
+_BLOCK = 1024
+"""Bytes that a record takes, filled up with spaces: the next one fits into the same place."""
 
 
 def read(path: Path) -> dict[str, Identity]:
@@ -28,9 +32,32 @@ def read(path: Path) -> dict[str, Identity]:
 
 
 def write(path: Path, processes: Mapping[str, Identity]) -> None:
-    """Atomic: a reader sees the old record or the new one."""
+    """A reader sees the old record or the new one. Where the disk takes nothing more it is written over the old one: no
+    process may run unrecorded, and none must stay down because of a full disk. Raises OSError."""
     entries: dict[str, object] = {name: {"pid": one.pid, "start": one.start} for name, one in processes.items()}
     entries["boot"] = boot()
+    content = (json.dumps(entries) + "\n").encode()
+    content = content.ljust(-(-len(content) // _BLOCK) * _BLOCK)
     fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(entries) + "\n")
-    os.replace(fresh, path)
+    try:
+        fresh.write_bytes(content)
+        os.replace(fresh, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            fresh.unlink()
+        if not _write_over(path, content):
+            raise
+
+
+def _write_over(path: Path, content: bytes) -> bool:
+    """In one call, which no signal cuts. Whether it was done: a file that is smaller would have to grow."""
+    try:
+        handle = os.open(path, os.O_WRONLY)
+    except OSError:
+        return False
+    try:
+        return os.fstat(handle).st_size == len(content) and os.pwrite(handle, content, 0) == len(content)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)

@@ -69,6 +69,26 @@ def test_a_record_survives_the_way_to_the_disk_and_a_broken_one_is_none(tmp_path
     assert record.read(path) == {}
 
 
+def test_a_record_is_written_where_nothing_more_fits_on_the_disk(tmp_path: Path) -> None:
+    path = tmp_path / "processes.json"
+    record.write(path, {"envoy": Identity(3, 4)})
+    size = path.stat().st_size
+    path.with_suffix(".new").mkdir()  # no file can be made beside it
+    known = {name: Identity(4_194_304, 18_446_744_073) for name in ("supervisor", "scaler", "envoy")}
+    record.write(path, known)
+    assert record.read(path) == known
+    record.write(path, {"envoy": Identity(5, 6)})
+    assert record.read(path) == {"envoy": Identity(5, 6)}
+    assert path.stat().st_size == size
+
+
+def test_a_record_that_is_not_there_yet_cannot_be_written_without_room(tmp_path: Path) -> None:
+    path = tmp_path / "processes.json"
+    path.with_suffix(".new").mkdir()
+    with pytest.raises(OSError, match=r"processes\.new"):
+        record.write(path, {})
+
+
 def test_a_lock_names_its_holder_and_falls_with_it(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     assert lock.holder(path) is None
