@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks.figures import Figure, Goal, middle
 from benchmarks.stage import folder, hub_of, sleepers, write_group
@@ -59,15 +60,22 @@ def _cost(hub: Hub, count: int, most_cpu: float, most_memory: float) -> list[Fig
 _generation = iter(range(1_000_000))
 
 
-def _take_in(hub: Hub, where: Path, services: dict[str, object], groups: list[int]) -> float:
-    """Seconds from the replacement of the last file until the gateway routes to what each file has new."""
+def _edited(service: Any, generation: int) -> Any:
+    """The same with other routes."""
+    hub = service["x-hub"]
+    return {**service, "x-hub": {**hub, "wake": {**hub["wake"], "ignore_paths": [f"/quiet{generation}"]}}}
+
+
+def _take_in(hub: Hub, where: Path, services: dict[str, Any], groups: list[int]) -> float:
+    """Seconds from the replacement of the last file until the gateway routes to what each file has new; each service in
+    them has changed too."""
     names = list(services)
     fresh = next(_generation)
     texts = {}
     for number in groups:
         name = f"fresh{fresh}-{number}"
-        entry = dict(next(iter(services.values())))  # type: ignore[call-overload]
-        texts[name] = {key: services[key] for key in names[number::FILES]} | {name: entry}
+        entry = next(iter(services.values()))
+        texts[name] = {key: _edited(services[key], fresh) for key in names[number::FILES]} | {name: entry}
     for number, group in zip(groups, texts.values(), strict=True):
         write_group(where, number, group)
     begun = time.perf_counter()

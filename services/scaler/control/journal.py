@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Event)}
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {}
 _LONGEST = 2 << 20
-"""Bytes after which a new file is begun; replaying one takes well under a second."""
+"""Bytes of events after which a new file is begun, unless the state alone has more; replaying them takes well under a
+second."""
 _REST_AFTER_FAULT = 5.0
 """Seconds until a journal that could not be written is begun anew: the whole state is written then."""
 
@@ -47,6 +48,8 @@ class Journal:
         self.path = folder / "journal.jsonl"
         self._file: TextIO | None = None
         self._size = 0
+        """Of the events."""
+        self._most = _LONGEST
         self._again = float("-inf")
         """Not before then a file is begun once more."""
 
@@ -61,7 +64,8 @@ class Journal:
         before, self._file, self._size = self._file, file, 0
         try:
             os.chmod(partial, 0o600)
-            self._write({"state": dump_world(world)})
+            # A large state is not written again before as much has come behind it.
+            self._most = max(_LONGEST, self._write({"state": dump_world(world)}))
             if self.path.exists():
                 os.replace(self.path, self.path.with_suffix(".1.jsonl"))
             os.replace(partial, self.path)
@@ -72,12 +76,12 @@ class Journal:
 
     def record(self, event: Event, now: float, world: World) -> None:
         """Note an event that `world` has just taken in."""
-        if self._file is None or self._size > _LONGEST:
+        if self._file is None or self._size > self._most:
             if now >= self._again:
                 self.begin(world)
             return
         try:
-            self._write({"at": now, "is": type(event).__name__, "event": dump_event(event)})
+            self._size += self._write({"at": now, "is": type(event).__name__, "event": dump_event(event)})
         except OSError as error:
             self._give_up(error, now)
 
@@ -86,9 +90,10 @@ class Journal:
             _close(self._file)
             self._file = None
 
-    def _write(self, record: Mapping[str, Any]) -> None:
+    def _write(self, record: Mapping[str, Any]) -> int:
+        """Returns its length."""
         assert self._file is not None
-        self._size += self._file.write(json.dumps(record, default=_plain, separators=(",", ":")) + "\n")
+        return self._file.write(json.dumps(record, default=_plain, separators=(",", ":")) + "\n")
 
     def _give_up(self, error: OSError, now: float) -> None:
         log.warning("the journal cannot be written: %s", error)

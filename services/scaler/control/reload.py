@@ -13,7 +13,7 @@ from services.catalog.model import Catalog
 
 log = logging.getLogger(__name__)
 
-INTERVAL = 0.05
+INTERVAL = 0.1
 """Seconds between looks at the files; a look is one stat a file."""
 
 _AGAIN = 1.0

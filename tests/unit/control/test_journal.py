@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from services.catalog.model import Catalog, Dependency, Local, Port, Scaling, Service
+from services.scaler.control import journal as journal_module
 from services.scaler.control.journal import Journal, dump_world, restore
 from services.scaler.core.events import (
     Adopted,
@@ -132,6 +135,23 @@ def test_a_long_journal_begins_a_new_file_and_keeps_the_one_before(tmp_path: Pat
     journal.close()
     assert (tmp_path / "journal.1.jsonl").exists()
     assert (tmp_path / "journal.jsonl").stat().st_size < (3 << 20)
+    assert dump_world(restore(tmp_path, Settings()).world) == dump_world(fleet.world)
+
+
+def test_a_large_state_is_not_written_again_at_every_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of a thousand services takes a tenth of a second, and each request is an event."""
+    monkeypatch.setattr(journal_module, "_LONGEST", 200)
+    fleet = Fleet(Settings())
+    fleet.handle(*STORY[0])
+    journal = Journal(tmp_path)
+    journal.begin(fleet.world)
+    for event, now in STORY[1:6]:
+        fleet.handle(event, now)
+        journal.record(event, now, fleet.world)
+    journal.close()
+    state, *events = (tmp_path / "journal.jsonl").read_text().splitlines()
+    assert len(state) > 500
+    assert len(events) == 5
     assert dump_world(restore(tmp_path, Settings()).world) == dump_world(fleet.world)
 
 
