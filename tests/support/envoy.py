@@ -24,6 +24,7 @@ import pytest
 from aiohttp import web
 
 from services.catalog.addresses import Edge
+from services.catalog.inside import InsideNetwork
 from services.catalog.model import Catalog, Service
 from services.layout import Layout
 from services.scaler.core.effects import Refusal, Refuse
@@ -183,6 +184,8 @@ class Rig:
         self.layout = Layout(folder / "d")
         self.layout.make()
         self.edge = Edge("127.0.0.1", free_port(), tls is not None)
+        self.inner_edge = Edge("0.0.0.0", free_port())
+        self.inside: tuple[InsideNetwork, ...] | None = None
         self.catalog = Catalog({service.name: service for service in services})
         self.director = Director()
         self.connected = asyncio.Event()
@@ -210,7 +213,7 @@ class Rig:
     async def start(self) -> None:
         for name in self.catalog.services:
             self.director.actors.setdefault(name, Actor())
-        self.mesh.configure(self.catalog)
+        self.mesh.configure(self.catalog, self.inside)
         await self._serve_admin()
         await self.serve()
         await self.start_envoy()
@@ -222,10 +225,7 @@ class Rig:
         for path in (self.layout.gate_socket, self.layout.envoy_admin_socket):
             path.unlink(missing_ok=True)
         self.connected.clear()
-        command = [envoy_binary(), "-c", str(self.layout.envoy / "bootstrap.json"), "--disable-hot-restart"]
-        command += ["--drain-strategy", "immediate", "--concurrency", "2"]
-        command += ["-l", "warn", "--log-path", str(self.layout.logs / "envoy.log")]
-        self._process = _start(command)
+        self._process = start_gateway(self.layout.envoy / "bootstrap.json", self.layout.logs / "envoy.log")
         await asyncio.wait_for(self.connected.wait(), READY_WITHIN)
         await self._ready()
 
@@ -241,7 +241,7 @@ class Rig:
     async def start_control(self) -> None:
         """A new scaler comes, with the same services awake."""
         self.mesh = self._new_mesh()
-        self.mesh.configure(self.catalog)
+        self.mesh.configure(self.catalog, self.inside)
         for name, actor in self.director.actors.items():
             actor.pending.clear()
             if actor.state == "ready":
@@ -258,8 +258,8 @@ class Rig:
         self._check.close()
         self._ads.close()
 
-    async def envoy_admin(self, path: str) -> str:
-        connector = aiohttp.UnixConnector(str(self.layout.envoy_admin_socket))
+    async def envoy_admin(self, path: str, admin: Path | None = None) -> str:
+        connector = aiohttp.UnixConnector(str(admin or self.layout.envoy_admin_socket))
         async with aiohttp.ClientSession(connector=connector) as session, session.get(f"http://envoy{path}") as answer:
             return await answer.text()
 
@@ -296,7 +296,15 @@ class Rig:
         await web.UnixSite(self._admin, str(self.layout.admin_socket)).start()
 
     def _new_mesh(self) -> EnvoyMesh:
-        mesh = EnvoyMesh(self.layout, self.edge, self.director, self._gateway, concurrency=2, tls=self._tls)
+        mesh = EnvoyMesh(
+            self.layout,
+            self.edge,
+            self.director,
+            self._gateway,
+            concurrency=2,
+            tls=self._tls,
+            inner_edge=self.inner_edge,
+        )
         self.director.mesh = mesh
         return mesh
 
@@ -317,7 +325,9 @@ async def rig(*services: Service, tls: tuple[str, str] | None = None) -> AsyncIt
         shutil.rmtree(folder)
 
 
-def _start(command: list[str]) -> subprocess.Popen[bytes]:
+def start_gateway(bootstrap: Path, log: Path, *more: str) -> subprocess.Popen[bytes]:
+    command = [envoy_binary(), "-c", str(bootstrap), "--disable-hot-restart", "--drain-strategy", "immediate"]
+    command += ["--concurrency", "2", "-l", "warn", "--log-path", str(log), *more]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

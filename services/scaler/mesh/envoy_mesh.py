@@ -103,8 +103,10 @@ class EnvoyMesh:
         return frozenset(gateway.node for gateway in self._gateways.live)
 
     async def gateway_ready(self, name: str) -> bool:
-        """Whether the gateway has a stream and serves its listeners. Asks, and waits for nothing."""
-        return await self._witnesses.ready(name)
+        """Whether the gateway serves its listeners and knows of endpoints. Asks, and waits for nothing."""
+        # With no cluster there is nothing to have a stream for.
+        known = name in self.connected() or not self._catalog.services
+        return known and await self._witnesses.ready(name)
 
     def prepare_gateway(self, name: str) -> Path:
         """Make the folder of an inner gateway, `inner-1` to `inner-99`, and everything it reads. Returns its bootstrap.

@@ -48,8 +48,8 @@ class Words:
 
 
 class Caller:
-    def __init__(self, port: int) -> None:
-        self.channel = Channel("127.0.0.1", port)
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self.channel = Channel(host, port)
         self.say = UnaryUnaryMethod(self.channel, "/Words/Say", StringValue, StringValue)
         self.talk = StreamStreamMethod(self.channel, "/Words/Talk", StringValue, StringValue)
         self.fail = UnaryUnaryMethod(self.channel, "/Words/Fail", StringValue, StringValue)

@@ -38,6 +38,8 @@ _DOOR = "hub.door"
 """Filter state that a chain sets: at which door a connection has come."""
 _EDGE, _INSIDE = "edge", "inside"
 _FORWARDED_HOST = "x-forwarded-host"
+_OURS = ("x-envoy-external-address",)
+"""Set by Envoy itself, and nothing that a neighbour should see."""
 _MARKED = {SERVICE_HEADER: HEADERS[SERVICE_HEADER] + INSIDE_MARK}
 
 
@@ -92,7 +94,7 @@ def rds_inside(doors: Iterable[Door], place: Place, kept: Kept) -> Json:
     """Routes of every port but the hub's own."""
     by_name = [door for door in doors if not door.tcp and door.number != place.edge.port]
     host = {"name": _INSIDE, "domains": ["*"], **_trees(by_name, kept)}
-    return configuration(_INSIDE, [host], _MARKED)
+    return configuration(_INSIDE, [host], _MARKED, _OURS)
 
 
 def rds_inner(catalog: Catalog, doors: Iterable[Door], place: Place, kept: Kept) -> Json:
@@ -107,7 +109,7 @@ def rds_inner(catalog: Catalog, doors: Iterable[Door], place: Place, kept: Kept)
         domains = sorted({host for door in mine for behind in door.behind for host in behind.hosts})
         marked = {"request_headers_to_add": common.overwrite(_MARKED)}
         hosts.append({"name": _INSIDE, "domains": domains, **_trees(mine, kept), **marked})
-    return configuration(_EDGE, hosts, {SERVICE_HEADER: HEADERS[SERVICE_HEADER]})
+    return configuration(_EDGE, hosts, {SERVICE_HEADER: HEADERS[SERVICE_HEADER]}, _OURS)
 
 
 def _trees(doors: list[Door], kept: Kept) -> Json:

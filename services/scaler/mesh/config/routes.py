@@ -105,7 +105,9 @@ def own_ports(catalog: Catalog) -> Iterable[tuple[str, tuple[Service, Port, str]
                 yield key, (service, names[published.port], published.host)
 
 
-def configuration(name: str, hosts: list[Json], headers: Mapping[str, str] = HEADERS) -> Json:
+def configuration(
+    name: str, hosts: list[Json], headers: Mapping[str, str] = HEADERS, removed: Sequence[str] = ()
+) -> Json:
     """What is said here holds for each route that does not know better, and whatever a client has said is overwritten.
     Of a thousand services only what differs is in the file: Envoy's main thread reads all of it at each change."""
     routes = {
@@ -114,6 +116,7 @@ def configuration(name: str, hosts: list[Json], headers: Mapping[str, str] = HEA
         "ignore_port_in_host_matching": True,
         "most_specific_header_mutations_wins": True,
         "request_headers_to_add": common.overwrite(headers),
+        "request_headers_to_remove": list(removed),
         "virtual_hosts": [{**host, "retry_policy": RETRY} for host in hosts],
     }
     return {"resources": [routes]}
