@@ -22,10 +22,10 @@ from services.scaler.mesh.names import (
 NAME = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,20}", fullmatch=True)
 
 
-@given(NAME, NAME, st.sampled_from(Lane), st.sampled_from([Protocol.HTTP, Protocol.H2C]))
-def test_the_header_says_what_was_meant(service: str, port: str, lane: Lane, protocol: Protocol) -> None:
-    value = header_value(service, Port(port, 1, protocol), lane)
-    assert read_header(value) == Target(service, port, lane)
+@given(NAME, NAME, st.sampled_from(Lane), st.sampled_from([Protocol.HTTP, Protocol.H2C]), st.booleans())
+def test_the_header_says_what_was_meant(service: str, port: str, lane: Lane, protocol: Protocol, inside: bool) -> None:
+    value = header_value(service, Port(port, 1, protocol), lane, inside=inside)
+    assert read_header(value) == Target(service, port, lane, inside)
     assert value.endswith(H2C_MARK) == (protocol is Protocol.H2C)
 
 

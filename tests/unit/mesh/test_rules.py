@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -147,3 +148,12 @@ def test_every_request_gets_a_verdict(headers: dict[str, str], method: str) -> N
         assert isinstance(found, CrossSite)
     if isinstance(found, Hold):
         assert 0 <= found.seconds <= 3600
+
+
+def test_inside_a_network_everybody_is_a_program() -> None:
+    headers = {"origin": "https://evil.example", "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    request = Request(Target("chat", "main", inside=True), "GET", "/", headers)
+    seen = ServiceView("chat", "stopped")
+    assert judge(request, SERVICE, seen, hub_origins=HUB, remembered=False) == Hold(DemandKind.REQUEST, 100.0)
+    quiet = replace(request, target=Target("chat", "main", Lane.BACKGROUND, inside=True))
+    assert judge(quiet, SERVICE, seen, hub_origins=HUB, remembered=False) == Asleep()
