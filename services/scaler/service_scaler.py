@@ -18,7 +18,6 @@ from typing import Any
 from aiohttp import web
 
 from services.catalog.addresses import Edge, all_addresses
-from services.catalog.load import CatalogReader
 from services.catalog.model import Catalog
 from services.layout import Layout
 from services.scaler.admin.api import application
@@ -30,8 +29,8 @@ from services.scaler.control.reload import Reloader
 from services.scaler.core.admission import MEMORY
 from services.scaler.core.events import CatalogLoaded, Restarted, ShutdownAsked
 from services.scaler.core.state import Life, Settings
-from services.scaler.drivers.process.driver import ProcessDriver
 from services.scaler.mesh.envoy_mesh import EnvoyMesh
+from services.scaler.platforms import driver_of, reader_of
 from services.scaler.signals import host, sizes, traffic
 
 log = logging.getLogger(__name__)
@@ -76,10 +75,11 @@ class ServiceScaler:
         self.config = config
         self.layout = Layout(config.data)
         self.clock = Clock()
-        self.reloader = Reloader(config.catalog, CatalogReader(), self._take)
+        reader = reader_of(config.driver, config.lazy, config.project_name)
+        self.reloader = Reloader(config.catalog, reader, self._take)
         self.settings = Settings(start_cap=max(2, host.cores()))
         self.control = Control(restore(self.layout.state, self.settings), self.clock, Journal(self.layout.state))
-        self.driver = ProcessDriver(self.layout, self.control.post)
+        self.driver = driver_of(config.driver, self.layout, self.control.post)
         self.mesh = EnvoyMesh(
             self.layout,
             config.edge,

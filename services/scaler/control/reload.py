@@ -7,8 +7,9 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
-from services.catalog.load import CatalogError, CatalogReader
+from services.catalog.load import CatalogError
 from services.catalog.model import Catalog
 
 log = logging.getLogger(__name__)
@@ -22,10 +23,15 @@ _AGAIN = 1.0
 Marks = tuple[tuple[str, int, int], ...]
 
 
+class Reader(Protocol):
+    def read(self, files: Sequence[Path]) -> Catalog:
+        """Raises CatalogError with every fault."""
+
+
 class Reloader:
     """`take` may raise OSError, where the disk is full for instance: the catalogue is then taken in a second later."""
 
-    def __init__(self, files: Sequence[Path], reader: CatalogReader, take: Callable[[Catalog], None]) -> None:
+    def __init__(self, files: Sequence[Path], reader: Reader, take: Callable[[Catalog], None]) -> None:
         self._files = files
         self._reader = reader
         self._take = take

@@ -1,0 +1,31 @@
+"""Which driver a configuration asks for, and who reads its catalogue."""
+
+from __future__ import annotations
+
+from services.catalog.load import CatalogReader
+from services.layout import Layout
+from services.scaler.control.reload import Reader
+from services.scaler.drivers.base import Driver, Post
+
+PROCESS, DOCKER = "process", "docker"
+
+
+def driver_of(kind: str, layout: Layout, post: Post) -> Driver:
+    # Imported where it is asked for: who runs processes need not have the library that speaks to Docker.
+    if kind == DOCKER:
+        from services.scaler.drivers.docker.driver import DockerDriver
+
+        return DockerDriver(layout, post)
+    from services.scaler.drivers.process.driver import ProcessDriver
+
+    return ProcessDriver(layout, post)
+
+
+def reader_of(kind: str, lazy: str | None, project_name: str | None) -> Reader:
+    """Raises ValueError where `lazy` cannot be read."""
+    if kind == DOCKER:
+        from services.compose.lazy import Wish
+        from services.compose.stacks import StackReader
+
+        return StackReader(Wish.parse(lazy), project_name=project_name)
+    return CatalogReader()
