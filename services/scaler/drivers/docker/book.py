@@ -138,6 +138,9 @@ class Book:
             if one := _listed(row):
                 self._containers[one.id] = one
 
+    def forget(self, container: str) -> None:
+        self._containers.pop(container, None)
+
     def _note(self, what: What, container: Container) -> Change:
         self._containers[container.id] = container
         return Change(what, container)

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 import signal
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,9 @@ class Alive:
 
 
 class Containers:
-    def __init__(self, engine: Engine, book: Book, stacks: Stacks, images: Images) -> None:
+    def __init__(self, engine: Engine, book: Book, stacks: Stacks, images: Images, on_made: Callable[[], None]) -> None:
+        """`on_made`: called when containers, and maybe volumes and networks with them, have been made."""
+        self._on_made = on_made
         self._engine = engine
         self._book = book
         self._stacks = stacks
@@ -85,12 +87,12 @@ class Containers:
     ) -> Container:
         assert service.containers is not None
         name, present = service.containers.name, self.all_of(service)
-        if free and len(free) == len(present):
+        if present and len(free) == len(present):
             # None runs, so compose may renew them all; it carries anonymous volumes over.
             await arranged.compose.create(name, len(present), recreate=True)
         else:
             for stale in free:
-                await self._engine.delete(f"containers/{stale.id}")
+                await self._delete(stale.id)
             kept = len(present) - len(free)
             await arranged.compose.create(name, kept + 1)
         await self.learn(arranged.stack.project, name)
@@ -100,7 +102,26 @@ class Containers:
         if found is None:
             raise StartError(f"{service.name}: compose made no container for it; `docker compose ps -a {name}`")
         self._left_alone[found.id] = (entry.hash, self._images.id_of(entry.image))
+        self._on_made()
         return found
+
+    async def renew(self, service: Service, container: Container, taken: Collection[str]) -> Container:
+        """Another one in its place: what it was made on is gone. Raises StartError, EngineAway, EngineRefused."""
+        try:
+            arranged, entry = await self._stacks.entry(service)
+            if self._book.get(container.id) is not None:
+                await self._delete(container.id)
+            self._book.forget(container.id)
+            return await self._make(service, arranged, entry, (), taken)
+        except ComposeError as error:
+            raise StartError(f"{service.name}: its container cannot be made: {error}") from error
+
+    async def _delete(self, container: str) -> None:
+        try:
+            await self._engine.delete(f"containers/{container}")
+        except EngineRefused as error:
+            if error.status != 404:
+                raise
 
     async def learn(self, project: str, name: str) -> None:
         """Know the containers of one compose service now, not at their events."""
@@ -151,9 +172,10 @@ class Containers:
         await self._intend(f"containers/{container}/unpause", "not paused", "not running", "No such container")
         await self._intend(f"containers/{container}/stop", "No such container", t=math.ceil(grace))
 
-    async def kill(self, container: str) -> None:
+    async def kill(self, container: str) -> bool:
+        """Whether it ran."""
         await self._intend(f"containers/{container}/unpause", "not paused", "not running", "No such container")
-        await self._intend(f"containers/{container}/kill", "not running", "No such container")
+        return await self._intend(f"containers/{container}/kill", "not running", "No such container")
 
     async def _intend(self, path: str, *fine: str, **params: Any) -> bool:
         """`fine`: what the engine says where it was so already; whether it was not."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -57,7 +57,7 @@ class DockerDriver:
         self.images = Images(self.engine)
         self._pulls = Pulls(self.engine, self.images, disk_floor)
         self.stacks = Stacks(layout)
-        self._containers = Containers(self.engine, self._book, self.stacks, self.images)
+        self._containers = Containers(self.engine, self._book, self.stacks, self.images, self._made)
         self._roster = Roster(Records(layout.replicas))
         self._grudges = Grudges(layout.state / "not-pausable.json")
         self._hands = Hands(self._roster, self._book, self._containers, post, self._spawn, self._gone)
@@ -84,7 +84,10 @@ class DockerDriver:
 
     def container(self, replica: ReplicaId) -> str | None:
         live = self._roster.get(replica)
-        return live.record.name if live else None
+        if live is None:
+            return None
+        now = self._book.get(live.record.container)
+        return now.name if now else live.record.name
 
     def pausable(self, name: str) -> str | None:
         service = self._catalog.services.get(name)
@@ -128,8 +131,7 @@ class DockerDriver:
 
     async def prepare(self, service: Service, report: ProgressReport) -> None:
         try:
-            if await self._preparing.prepare(service, report, self._roster.taken()):
-                self._spawn(self._keep_volumes())
+            await self._preparing.prepare(service, report, self._roster.taken())
         except (EngineAway, EngineRefused, StartError) as error:
             raise PrepareError(f"{service.name}: {error}") from error
 
@@ -152,22 +154,36 @@ class DockerDriver:
             if not service.lazy:
                 await self._preparing.bring_up(service)
             container = await self._containers.have(service, self._roster.taken())
-            record = Record(
-                replica, service.name, service.digest, Phase.STARTING, container.id, container.name, lazy=service.lazy
-            )
-            self._roster.records.write(record)
-            live = self._roster.enter(Replica(record))
+            live = self._enter(service, replica, container)
+        try:
+            return await self._run(service, live, container)
+        except EngineRefused as error:
+            if error.status != 404 or not service.lazy:
+                raise
+            log.info("%s cannot be started (%s): it is made anew", container.name, error)
+        async with self._containers.making(service):
+            container = await self._containers.renew(service, container, self._roster.taken())
+            live = self._enter(service, replica, container)
+        return await self._run(service, live, container)
+
+    def _enter(self, service: Service, replica: ReplicaId, container: Container) -> Replica:
+        record = Record(
+            replica, service.name, service.digest, Phase.STARTING, container.id, container.name, lazy=service.lazy
+        )
+        self._roster.records.write(record)
+        return self._roster.enter(Replica(record))
+
+    async def _run(self, service: Service, live: Replica, container: Container) -> Running:
         try:
             async with asyncio.timeout(service.wake.start_timeout):
                 alive = await self._started(service, container)
+            self._take(live, alive)
+            if service.ports and not alive.endpoints and alive.running:
+                reach = ", ".join(sorted(self.engine.own_networks or ())) or "any network of this machine"
+                raise StartError(f"{service.name}: its container has no address that the hub can reach ({reach})")
         except BaseException:
             await self._abandon(live)
             raise
-        self._take(live, alive)
-        if service.ports and not live.record.endpoints and not live.ended.done():
-            await self._abandon(live)
-            reach = ", ".join(sorted(self.engine.own_networks or ())) or "any network of this machine"
-            raise StartError(f"{service.name}: its container has no address that the hub can reach ({reach})")
         return _running(live.record)
 
     async def _started(self, service: Service, container: Container) -> Alive:
@@ -234,24 +250,20 @@ class DockerDriver:
             self._roster.phase(live, Phase.PAUSED)
 
     async def _freeze(self, live: Replica) -> None:
-        live.expected.append(What.PAUSED)
-        try:
-            done = await self._containers.pause(live.record.container)
-        except BaseException:
-            live.expected.remove(What.PAUSED)
-            raise
-        if not done and What.PAUSED in live.expected:
-            live.expected.remove(What.PAUSED)
+        await self._ours(live, What.PAUSED, self._containers.pause)
 
     async def _thaw(self, live: Replica) -> None:
-        live.expected.append(What.UNPAUSED)
+        await self._ours(live, What.UNPAUSED, self._containers.unpause)
+
+    async def _ours(self, live: Replica, what: What, verb: Callable[[str], Awaitable[bool]]) -> None:
+        """The event of what we do is no news; none comes where it was so already."""
+        live.expected.append(what)
+        done = False
         try:
-            done = await self._containers.unpause(live.record.container)
-        except BaseException:
-            live.expected.remove(What.UNPAUSED)
-            raise
-        if not done and What.UNPAUSED in live.expected:
-            live.expected.remove(What.UNPAUSED)
+            done = await verb(live.record.container)
+        finally:
+            if not done and what in live.expected:
+                live.expected.remove(what)
 
     async def resume(self, service: Service, replica: ReplicaId) -> None:
         live = self._living(replica)
@@ -314,8 +326,8 @@ class DockerDriver:
         live.stopping = True
         if live.record.lazy:
             try:
-                await self._containers.kill(live.record.container)
-                await asyncio.wait({live.ended}, timeout=_NEWS)
+                if await self._containers.kill(live.record.container):
+                    await asyncio.wait({live.ended}, timeout=_NEWS)
             except (EngineRefused, EngineAway) as error:
                 log.warning("%s may still run: %s", live.record.name, error)
         self._leave(live)
@@ -340,6 +352,9 @@ class DockerDriver:
         await asyncio.sleep(_AFTER_SERVING)
         if not live.stopping:
             await self._measuring.count_from_here(live)
+
+    def _made(self) -> None:
+        self._spawn(self._keep_volumes())
 
     async def _keep_volumes(self) -> None:
         await self._keeper.keep(await self.stacks.all(), self._catalog)

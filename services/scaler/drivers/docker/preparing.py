@@ -25,8 +25,8 @@ class Preparing:
         self._pulls = pulls
         self._building = asyncio.Lock()
 
-    async def prepare(self, service: Service, report: ProgressReport, taken: Collection[str]) -> bool:
-        """Whether anything had to be made. Raises PrepareError, StartError, EngineAway, EngineRefused."""
+    async def prepare(self, service: Service, report: ProgressReport, taken: Collection[str]) -> None:
+        """Raises PrepareError, StartError, EngineAway, EngineRefused."""
         try:
             _, entry = await self._stacks.entry(service)
         except ComposeError as error:
@@ -34,19 +34,15 @@ class Preparing:
         except KeyError as error:
             raise PrepareError(f"{service.name}: compose knows no service {error}; `docker compose config`") from error
         await self._images.look()
-        fetched = False
         if self._images.id_of(entry.image) is None:
             if entry.built:
                 await self._build(service, entry, report)
             else:
                 await self._fetch(service, entry, report)
-            fetched = True
         if not service.lazy or any(one.runs for one in self._containers.all_of(service)):
-            return fetched
-        before = {one.id for one in self._containers.all_of(service)}
+            return
         async with self._containers.making(service):
             await self._containers.have(service, taken)
-        return fetched or before != {one.id for one in self._containers.all_of(service)}
 
     async def _fetch(self, service: Service, entry: Entry, report: ProgressReport) -> None:
         if entry.pull_policy == "never":
