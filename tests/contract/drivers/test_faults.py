@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import socket
@@ -262,9 +263,7 @@ async def test_a_cancelled_pause_leaves_everything_running(bench: Bench) -> None
         await driver.resume(service, "svc-1")
 
 
-async def test_a_listener_that_stays_away_while_the_program_lives_is_told(
-    bench: Bench, tmp_path: Path
-) -> None:
+async def test_a_listener_that_stays_away_while_the_program_lives_is_told(bench: Bench, tmp_path: Path) -> None:
     driver = await bench.driver()
     service = bench.service("goes-deaf", str(tmp_path / "now"))
     running = await driver.start(service, "svc-1")
@@ -337,6 +336,25 @@ async def test_a_start_that_cannot_be_written_down_begins_nothing(bench: Bench) 
         with pytest.raises(StartError):
             await driver.start(bench.service(), "svc-1")
         assert bench.processes() == set()
+
+
+async def test_a_program_that_cannot_be_looked_after_is_ended_and_not_forgotten(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(pid: int, flags: int = 0) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    driver = await bench.driver()
+    with monkeypatch.context() as without:
+        without.setattr(os, "pidfd_open", none_left)
+        with pytest.raises(StartError, match="Too many open files"):
+            await driver.start(bench.service(), "svc-1")
+        assert bench.processes() == set()
+    assert bench.records() == []
+    assert driver._ports.holders() == []
+    assert not driver.alive("svc-1")
+    await driver.start(bench.service(), "svc-2")
+    await driver.ready(bench.service(), "svc-2")
 
 
 async def test_the_ports_of_a_replica_that_died_stay_leased_until_stop(bench: Bench, tmp_path: Path) -> None:

@@ -23,10 +23,10 @@ from services.scaler.core.events import Adopted, Exited, Measured, ReplicaId
 from services.scaler.drivers.base import PauseError, Post, ProgressReport, Running, StartError
 from services.scaler.drivers.process import adoption, disk, ending, logs, noticing, readiness, spawn, thawing
 from services.scaler.drivers.process.install import Installer
-from services.scaler.drivers.process.measure import WINDOW, Meter, Reading
+from services.scaler.drivers.process.measure import Meter
 from services.scaler.drivers.process.platform import Wish, detect
 from services.scaler.drivers.process.ports import NoPort, PortLeases
-from services.scaler.drivers.process.proc import boot, lives, read
+from services.scaler.drivers.process.proc import boot, identify, lives
 from services.scaler.drivers.process.records import Phase, Record, Records
 from services.scaler.drivers.process.replica import Replica
 from services.scaler.drivers.process.startup import until_back, until_ready
@@ -37,8 +37,6 @@ _FREEZE_WITHIN = 3.0
 _ANSWER_AFTER_THAW = 30.0
 _KEEP_LOGS_EVERY = 1.0
 _BUSY_ANSWER = 1.0
-_SHORTEST_WINDOW = 1.0
-"""Seconds; CPU is counted in hundredths of one."""
 _AFTER_SERVING = 0.25
 """Seconds that what can wait does wait after a replica has become ready or was thawed."""
 
@@ -158,16 +156,21 @@ class ProcessDriver:
         )
         self._records.write(record)
         process = spawn.begin(program, service, path, replica)
-        seen = read(process.pid)
-        # Our own child stays a zombie until we reap it, so it is always still there to be read.
-        record = replace(record, pid=process.pid, start=seen.start if seen else 0)
-        live = self._replicas[replica] = Replica(record, tree, path, mark, process)
+        try:
+            # Our own child stays a zombie until we reap it, so it is always still there to be read.
+            root = identify(process.pid)
+            record = replace(record, pid=root.pid, start=root.start)
+            live = Replica(record, tree, path, mark, process)
+            tree.begin(root)
+            live.watch(self._on_exit)
+        except OSError:
+            spawn.abandon(process)
+            raise
+        self._replicas[replica] = live
         self._records.note(record)
-        tree.begin(live.root)
         if self._platform.controllers:
             # Memory is charged to the group that a process is in when it asks for it: the limit must hold from now on.
             live.begin_enclosing()
-        live.watch(self._on_exit)
         self._keep_logs()
         return Running(record.endpoints, process.pid)
 
@@ -315,16 +318,10 @@ class ProcessDriver:
                 self._post(event)
         busy = await asyncio.gather(*(self._busy(live) for live in wanted))
         return [
-            self._measured(live, found, is_busy)
+            self._meter.measured(live.id, found, is_busy, self._catalog.services.get(live.record.service))
             for live, is_busy in zip(wanted, busy, strict=True)
             if (found := readings.get(live.id)) is not None
         ]
-
-    def _measured(self, live: Replica, found: Reading, busy: bool) -> Measured:
-        service = self._catalog.services.get(live.record.service)
-        minute = self._meter.cores(live.id, found.cpu_seconds)
-        window = max(_SHORTEST_WINDOW, min(service.scaling.idle_timeout, WINDOW)) if service else WINDOW
-        return Measured(live.id, found.memory, minute, busy, self._meter.lately(live.id, window))
 
     async def _busy(self, live: Replica) -> bool:
         service = self._catalog.services.get(live.record.service)

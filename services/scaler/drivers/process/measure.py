@@ -13,12 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.scaler.core.events import ReplicaId
+from services.catalog.model import Service
+from services.scaler.core.events import Measured, ReplicaId
 from services.scaler.drivers.process.containment import CgroupTree
 from services.scaler.drivers.process.proc import TICKS, Identity, Marks, Process, ProcessTable, proportional, resident
 from services.scaler.drivers.process.replica import Replica
 
-WINDOW = 60.0
+_WINDOW = 60.0
+_SHORTEST_WINDOW = 1.0
+"""Seconds; CPU is counted in hundredths of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +54,21 @@ class Meter:
         """Count from here: the replica has become ready or was thawed."""
         self._usage[replica] = _Usage(deque([(time.monotonic(), cpu_seconds)]))
 
+    def measured(self, replica: ReplicaId, found: Reading, busy: bool, service: Service | None) -> Measured:
+        """What is told of one reading; takes it in."""
+        minute = self.cores(replica, found.cpu_seconds)
+        window = max(_SHORTEST_WINDOW, min(service.scaling.idle_timeout, _WINDOW)) if service else _WINDOW
+        return Measured(replica, found.memory, minute, busy, self.lately(replica, window))
+
     def cores(self, replica: ReplicaId, cpu_seconds: float) -> float:
         """Take in one more reading; CPU seconds of the last minute, divided by a minute."""
         samples = self._usage.setdefault(replica, _Usage()).samples
         now = time.monotonic()
         # A process that left the tree takes its past with it: the sum may fall, use never does.
         samples.append((now, max(cpu_seconds, samples[-1][1]) if samples else cpu_seconds))
-        while len(samples) > 1 and samples[1][0] <= now - WINDOW:
+        while len(samples) > 1 and samples[1][0] <= now - _WINDOW:
             samples.popleft()
-        return (samples[-1][1] - samples[0][1]) / WINDOW
+        return (samples[-1][1] - samples[0][1]) / _WINDOW
 
     def lately(self, replica: ReplicaId, window: float) -> float:
         """CPU seconds a second over the last `window` seconds, or since counting began where that was not half as long

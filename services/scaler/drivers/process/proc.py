@@ -75,6 +75,12 @@ def read(pid: int) -> Process | None:
     )
 
 
+def identify(pid: int) -> Identity:
+    """Of a process that is there. Raises OSError where it cannot be read: no descriptor is left, say."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return Identity(pid, int(file.read().rpartition(b")")[2].split()[19]))
+
+
 def lives(identity: Identity) -> bool:
     process = read(identity.pid)
     return process is not None and process.start == identity.start and process.alive

@@ -6,8 +6,10 @@ begun without code of ours between fork and exec, so Python can use vfork, and a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -105,6 +107,13 @@ def begin(program: Program, service: Service, log: Path, replica: str) -> subpro
         os.close(handle)
     _yield_memory(process.pid)
     return process
+
+
+def abandon(process: subprocess.Popen[bytes]) -> None:
+    """End what was begun a moment ago and cannot be looked after: nobody would ever find it. Needs no descriptor."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _minimal(programs: Path | None, data: Path) -> dict[str, str]:
