@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from services.scaler.drivers.docker.arrangement import Stacks
 from services.scaler.drivers.docker.book import Book, Change, Container, What
 from services.scaler.drivers.docker.containers import Alive, Containers
 from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
+from services.scaler.drivers.docker.gateways import Bootstrap, InnerGateways
 from services.scaler.drivers.docker.hands import Hands
 from services.scaler.drivers.docker.images import Images
 from services.scaler.drivers.docker.inside import Inside
@@ -51,21 +52,21 @@ class DockerDriver:
 
     def __init__(self, layout: Layout, post: Post, *, host: str | None = None, disk_floor: int = FLOOR) -> None:
         """`host`: of the engine; None: as the docker client finds it. `disk_floor`: bytes that pulls leave free."""
-        self._disk_floor = disk_floor
+        self._layout, self._disk_floor = layout, disk_floor
         self.engine = Engine(host)
         self._book = Book()
         self.images = Images(self.engine)
         self._pulls = Pulls(self.engine, self.images, disk_floor)
         self.stacks = Stacks(layout)
-        self._containers = Containers(self.engine, self._book, self.stacks, self.images, self._made)
+        self._containers = Containers(self.engine, self._book, self.stacks, self.images, self._keep_volumes)
         self._roster = Roster(Records(layout.replicas))
         self._grudges = Grudges(layout.state / "not-pausable.json")
         self._hands = Hands(self._roster, self._book, self._containers, post, self._spawn, self._gone)
         self._watch = Watch(self.engine, self._book, self._changed, self.images.forget)
         self._measuring = Measuring(self.engine, post)
-        self._keeper = Keeper(self.engine, self.images, layout)
+        self.keeper = Keeper(self.engine, self.images, layout)
         self._preparing = Preparing(self._containers, self.stacks, self.images, self._pulls)
-        self._inside = Inside(self.engine, self._keeper, self.stacks, layout)
+        self._inside = Inside(self.engine, self.keeper, self.stacks, layout)
         self._catalog = Catalog()
         self._tasks: set[asyncio.Task[None]] = set()
         self._up = False
@@ -77,7 +78,7 @@ class DockerDriver:
         self._roster.configure(catalog)
         self.stacks.configure(catalog)
         if self._up:
-            self._spawn(self._keep_volumes())
+            self._keep_volumes()
 
     def unavailable(self, service: Service) -> str | None:
         return replicas.unavailable(service)
@@ -114,6 +115,13 @@ class DockerDriver:
         the gateway. Raises EngineAway, EngineRefused."""
         return await self._inside.networks(self._catalog)
 
+    def gateways(self, binary: str, bootstrap: Bootstrap) -> InnerGateways:
+        """The inner gateways on this engine, told of their containers' ends. Once, after `adopt`."""
+        made = InnerGateways(self.engine, self.images, self._layout, binary, bootstrap)
+        self._watch.also.append(made.changed)
+        self._watch.reconnected.append(made.look)
+        return made
+
     # -- up ------------------------------------------------------------------------------------------------------------
 
     async def adopt(self) -> Sequence[Adopted]:
@@ -126,7 +134,7 @@ class DockerDriver:
         self._up = True
         await self.images.look()
         await adoption.take_up(self._roster, self._book, self._containers, self._catalog)
-        self._spawn(self._keep_volumes())
+        self._keep_volumes()
         return [told(live) for live in self._roster]
 
     async def prepare(self, service: Service, report: ProgressReport) -> None:
@@ -250,20 +258,10 @@ class DockerDriver:
             self._roster.phase(live, Phase.PAUSED)
 
     async def _freeze(self, live: Replica) -> None:
-        await self._ours(live, What.PAUSED, self._containers.pause)
+        await live.ours(What.PAUSED, self._containers.pause)
 
     async def _thaw(self, live: Replica) -> None:
-        await self._ours(live, What.UNPAUSED, self._containers.unpause)
-
-    async def _ours(self, live: Replica, what: What, verb: Callable[[str], Awaitable[bool]]) -> None:
-        """The event of what we do is no news; none comes where it was so already."""
-        live.expected.append(what)
-        done = False
-        try:
-            done = await verb(live.record.container)
-        finally:
-            if not done and what in live.expected:
-                live.expected.remove(what)
+        await live.ours(What.UNPAUSED, self._containers.unpause)
 
     async def resume(self, service: Service, replica: ReplicaId) -> None:
         live = self._living(replica)
@@ -353,11 +351,11 @@ class DockerDriver:
         if not live.stopping:
             await self._measuring.count_from_here(live)
 
-    def _made(self) -> None:
-        self._spawn(self._keep_volumes())
+    def _keep_volumes(self) -> None:
+        async def keep() -> None:
+            await self.keeper.keep(await self.stacks.all(), self._catalog)
 
-    async def _keep_volumes(self) -> None:
-        await self._keeper.keep(await self.stacks.all(), self._catalog)
+        self._spawn(keep())
 
     async def close(self) -> None:
         for task in list(self._tasks):

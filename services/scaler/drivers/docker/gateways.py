@@ -111,6 +111,21 @@ class InnerGateways:
             self._reviving[name] = task
             task.add_done_callback(lambda _: self._reviving.pop(name, None))
 
+    def look(self) -> None:
+        """The engine was away: start what ended with it."""
+        if not self._closed and "" not in self._reviving:
+            task = self._reviving[""] = asyncio.get_running_loop().create_task(self._look())
+            task.add_done_callback(lambda _: self._reviving.pop("", None))
+
+    async def _look(self) -> None:
+        try:
+            async with self._changing:
+                for gateway in await self._present():
+                    if not gateway.running:
+                        await self._start(gateway.name, gateway.container)
+        except (EngineRefused, EngineAway) as error:
+            log.error("inner gateways cannot be looked after: %s", error)
+
     async def _revive(self, name: str, container: str) -> None:
         deaths = self._deaths[name] = self._deaths.get(name, 0) + 1
         log.warning("inner gateway %s has ended; it is started again", name)
@@ -122,7 +137,9 @@ class InnerGateways:
             log.error("inner gateway %s does not start: %s", name, error)
 
     async def _start(self, name: str, container: str) -> None:
-        self._bootstrap(name)
+        config = self._bootstrap(name)
+        for left in config.parent.glob("*.sock"):
+            left.unlink(missing_ok=True)
         await self._engine.post(f"containers/{container}/start")
 
     async def _make(self, name: str, names: Named) -> str:
@@ -160,7 +177,6 @@ class InnerGateways:
                 # Services listen on 80 as well, and Envoy is no root here.
                 "Sysctls": {"net.ipv4.ip_unprivileged_port_start": "0"},
                 "Mounts": [{"Type": "bind", "Source": run, "Target": run}],
-                "Ulimits": [{"Name": "nofile", "Soft": 65536, "Hard": 65536}],
             },
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from services.scaler.drivers.docker.book import What
 from services.scaler.drivers.docker.records import Record
@@ -42,3 +43,13 @@ class Replica:
         if self.thawed is not None:
             self.thawed.cancel()
             self.thawed = None
+
+    async def ours(self, what: What, verb: Callable[[str], Awaitable[bool]]) -> None:
+        """Freeze or thaw its container: the event of it is no news, and none comes where it was so already."""
+        self.expected.append(what)
+        done = False
+        try:
+            done = await verb(self.record.container)
+        finally:
+            if not done and what in self.expected:
+                self.expected.remove(what)

@@ -43,6 +43,8 @@ class Watch:
         self._task: asyncio.Task[None] | None = None
         self.also: list[Callable[[Mapping[str, Any]], None]] = []
         """Told every event of a container as it comes, also of those that are no compose service."""
+        self.reconnected: list[Callable[[], None]] = []
+        """Told when the stream has begun anew: events may have been lost."""
         self.connected = asyncio.Event()
         """Set while the book is kept by a living stream."""
 
@@ -85,6 +87,8 @@ class Watch:
         for change in self._book.put_right(await self._engine.get("containers/json", all=True)):
             self._on_change(change)
         self._on_images()
+        for listener in self.reconnected:
+            listener()
 
     async def _read(self, stream: aiohttp.ClientResponse) -> None:
         rest = b""
