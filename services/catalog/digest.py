@@ -39,10 +39,11 @@ def digest(service: Service, raw: Table, lock: str) -> str:
 
 def container_digest(service: Service, raw: Table) -> str:
     """The same for a container: everything its text says but for what makes no other one."""
-    said = {key: value for key, value in raw.items() if key not in _APART and not key.startswith("x-")}
-    deploy = said.get("deploy")
+    said: dict[str, object] = {k: v for k, v in raw.items() if k not in _APART and not k.startswith("x-")}
+    deploy = said.pop("deploy", None)
     if isinstance(deploy, Table):
-        said["deploy"] = {key: deploy[key] for key in deploy if key not in ("replicas", "restart_policy")}  # type: ignore[assignment]
+        # Neither says how a container is made that an override has no restarts for.
+        said |= {f"deploy.{k}": v for k, v in deploy.items() if k not in ("replicas", "restart_policy")}
     started_with = {
         "text": _text(said),
         "ports": [(port.name, port.number, port.protocol) for port in service.ports],

@@ -159,16 +159,14 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 async def _execute(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str, str, int]:
     """Output, complaint and exit code of a program that gets no input. Raises ComposeError where it cannot begin."""
+    beginning = asyncio.ensure_future(_begin(argv, environ))
     try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=dict(environ),
-            # The client starts the plugin as a child: both are ended together.
-            start_new_session=True,
-        )
+        process = await asyncio.shield(beginning)
+    except asyncio.CancelledError:
+        # A start that is cut off would end the client and leave the plugin that it has started.
+        with contextlib.suppress(OSError):
+            await _end(await beginning)
+        raise
     except OSError as error:
         raise ComposeError(f"{argv[0]} cannot be run: {error.strerror or error}") from None
     try:
@@ -177,6 +175,18 @@ async def _execute(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[str
         await _end(process)
         raise
     return said.decode(errors="replace"), complaint.decode(errors="replace"), process.returncode or 0
+
+
+async def _begin(argv: Sequence[str], environ: Mapping[str, str]) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=dict(environ),
+        # The client starts the plugin as a child: both are ended together.
+        start_new_session=True,
+    )
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

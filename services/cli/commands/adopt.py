@@ -45,7 +45,7 @@ def adopt(file: Path, lazy: str | None, yes: bool) -> None:
     """
     from services.compose.adopt import plan_adopt
 
-    plan = _planned(lambda: plan_adopt(file, containers.wish_of(lazy or "all")))
+    plan = _planned(lambda: plan_adopt(file, containers.wish_of("all" if lazy is None else lazy)))
     for line in plan.choice.lines():
         click.echo(line)
     if plan.after == plan.before:
