@@ -18,6 +18,7 @@ from pathlib import Path
 
 from services.catalog.addresses import Edge
 from services.catalog.load import CatalogError
+from services.scaler.drivers.base import DriverError
 from services.scaler.service_scaler import Config, ServiceScaler, Sockets
 
 
@@ -38,6 +39,7 @@ def main() -> int:
         driver=arguments.driver,
         lazy=arguments.lazy,
         project_name=arguments.project_name,
+        envoy=arguments.envoy,
     )
     fds = (arguments.check_fd, arguments.ads_fd, arguments.admin_fd)
     sockets = Sockets(*(socket.socket(fileno=fd) for fd in fds))
@@ -53,7 +55,7 @@ async def _serve(config: Config, sockets: Sockets, ready_fd: int) -> int:
     scaler = ServiceScaler(config)
     try:
         await scaler.start(sockets)
-    except CatalogError as error:
+    except (CatalogError, DriverError) as error:
         _tell(ready_fd, f"ERROR {error}\n")
         return 2
     _tell(ready_fd, "READY\n")
@@ -82,6 +84,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--driver", choices=("process", "docker"), default="process")
     parser.add_argument("--lazy", help="containers that run only while used: all, or names between commas")
     parser.add_argument("--project-name", help="of the one compose file")
+    parser.add_argument("--envoy", help="binary of the gateway")
     parser.add_argument("--tls-cert", type=Path)
     parser.add_argument("--tls-key", type=Path)
     for name in ("check", "ads", "admin", "ready"):

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from services.catalog.load import CatalogReader
+from services.catalog.model import Catalog
 from services.layout import Layout
 from services.scaler.control.reload import Reader
 from services.scaler.drivers.base import Driver, Post
+from services.scaler.mesh.envoy_mesh import EnvoyMesh
+
+if TYPE_CHECKING:
+    from services.scaler.inner import InnerNames
 
 PROCESS, DOCKER = "process", "docker"
 
@@ -29,3 +37,12 @@ def reader_of(kind: str, lazy: str | None, project_name: str | None) -> Reader:
 
         return StackReader(Wish.parse(lazy), project_name=project_name)
     return CatalogReader()
+
+
+def inner_names(driver: Driver, mesh: EnvoyMesh, binary: str, catalog: Callable[[], Catalog]) -> InnerNames:
+    """Of a driver for Docker."""
+    from services.scaler.drivers.docker.driver import DockerDriver
+    from services.scaler.inner import InnerNames
+
+    assert isinstance(driver, DockerDriver)
+    return InnerNames(driver, mesh, binary, catalog)

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -30,8 +30,11 @@ from services.scaler.core.admission import MEMORY
 from services.scaler.core.events import CatalogLoaded, Restarted, ShutdownAsked
 from services.scaler.core.state import Life, Settings
 from services.scaler.mesh.envoy_mesh import EnvoyMesh
-from services.scaler.platforms import driver_of, reader_of
+from services.scaler.platforms import DOCKER, driver_of, inner_names, reader_of
 from services.scaler.signals import host, sizes, traffic
+
+if TYPE_CHECKING:
+    from services.scaler.inner import InnerNames
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +60,8 @@ class Config:
     """`all` or names between commas: containers that are lazy besides those whose file says so."""
     project_name: str | None = None
     """Compose project of the one catalogue file."""
+    envoy: str | None = None
+    """Binary of the edge's Envoy, which the gateways inside container networks run too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ class ServiceScaler:
             domain=config.domain,
             tls=(str(config.tls[0]), str(config.tls[1])) if config.tls else None,
         )
+        self._inner: InnerNames | None = None
         self._background: list[asyncio.Task[None]] = []
         self._admin: web.AppRunner | None = None
 
@@ -119,6 +125,7 @@ class ServiceScaler:
         self.control.post(Restarted(catalog, self._unavailable(catalog), budget, tuple(found)))
         await self._serve_admin(sockets.admin)
         await self.mesh.serve(sockets.check, sockets.ads)
+        await self._serve_inside()
         self._run(self.reloader.watch())
         self._run(traffic.watch(self.mesh.flows, self._serving, self.control.awake, self.control.post))
         self._run(sizes.watch(self.driver, self._replicas, self.control.awake, self.control.post))
@@ -133,6 +140,8 @@ class ServiceScaler:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_SHUTDOWN_LIMIT):
                 await self.control.settled(lambda: not self.control.fleet.world.replica_of)
+        if self._inner is not None:
+            await self._inner.close()
         await self.control.close()
         await self.mesh.close()
         await self.driver.close()
@@ -145,10 +154,20 @@ class ServiceScaler:
         self.driver.configure(catalog, all_addresses(catalog, self.config.edge))
         self.mesh.configure(catalog)
         self.control.post(CatalogLoaded(catalog, self._unavailable(catalog)))
+        if self._inner is not None:
+            self._inner.stale()
 
     def _configure(self, catalog: Catalog) -> None:
         self.driver.configure(catalog, all_addresses(catalog, self.config.edge))
         self.mesh.configure(catalog)
+
+    async def _serve_inside(self) -> None:
+        """Names inside container networks; processes have none."""
+        if self.config.envoy is None or self.config.driver != DOCKER:
+            return
+        self._inner = inner_names(self.driver, self.mesh, self.config.envoy, lambda: self.control.fleet.world.catalog)
+        await self._inner.first()
+        self._run(self._inner.watch())
 
     def _unavailable(self, catalog: Catalog) -> dict[str, str]:
         reasons = {name: self.driver.unavailable(spec) for name, spec in catalog.services.items()}

@@ -89,10 +89,11 @@ class ScalerPart(Part):
     # Adopting what an earlier life left can take a while: half-stopped replicas are ended first.
     start_limit = 120.0
 
-    def __init__(self, config: Config, layout: Layout, sockets: Sockets) -> None:
+    def __init__(self, config: Config, layout: Layout, sockets: Sockets, binary: str) -> None:
         super().__init__(layout.logs / "scaler.log")
         self.greeting: scaler.Greeting | None = None
         self._config = config
+        self._binary = binary
         self._sockets = sockets
 
     def fault(self) -> SupervisorError | None:
@@ -113,7 +114,7 @@ class ScalerPart(Part):
         sockets = self._sockets
         try:
             spawn(
-                scaler.command(self._config, sockets, self.greeting.writer),
+                scaler.command(self._config, self._binary, sockets, self.greeting.writer),
                 environment=scaler.environment(),
                 keep=[sockets.check.fileno(), sockets.ads.fileno(), sockets.admin.fileno(), self.greeting.writer],
                 output=self.log,

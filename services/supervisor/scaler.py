@@ -9,7 +9,8 @@ from services.supervisor.config import DRIVERS, Config
 from services.supervisor.sockets import Sockets
 
 
-def command(config: Config, sockets: Sockets, ready: int) -> list[str]:
+def command(config: Config, binary: str, sockets: Sockets, ready: int) -> list[str]:
+    """`binary`: Envoy's, which gateways inside container networks run too."""
     # -P: a folder named `services` where the user happens to stand must not be taken for ours.
     argv = [sys.executable, "-P", "-m", config.scaler]
     for catalog in config.catalogs:
@@ -20,7 +21,7 @@ def command(config: Config, sockets: Sockets, ready: int) -> list[str]:
     if config.memory is not None:
         argv += ["--memory", str(config.memory)]
     if config.driver != DRIVERS[0]:
-        argv += ["--driver", config.driver]
+        argv += ["--driver", config.driver, "--envoy", binary]
     if config.lazy is not None:
         argv += ["--lazy", config.lazy]
     if config.project_name is not None:

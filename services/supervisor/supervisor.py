@@ -38,7 +38,7 @@ class Supervisor:
         self._config = config
         self._layout = layout
         self._say = say
-        self._scaler = ScalerPart(config, layout, sockets)
+        self._scaler = ScalerPart(config, layout, sockets, binary)
         self._envoy = EnvoyPart(config, layout, binary)
         self._parts: tuple[Part, ...] = (self._scaler, self._envoy)
         self._signals = Signals()

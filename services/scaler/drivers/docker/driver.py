@@ -18,7 +18,15 @@ from services.catalog.inside import InsideNetwork
 from services.catalog.model import Catalog, Service
 from services.layout import Layout
 from services.scaler.core.events import Adopted, Measured, ReplicaId
-from services.scaler.drivers.base import PauseError, Post, PrepareError, ProgressReport, Running, StartError
+from services.scaler.drivers.base import (
+    DriverError,
+    PauseError,
+    Post,
+    PrepareError,
+    ProgressReport,
+    Running,
+    StartError,
+)
 from services.scaler.drivers.docker import adoption, disk, readiness, replicas, thawing
 from services.scaler.drivers.docker.arrangement import Stacks
 from services.scaler.drivers.docker.book import Book, Change, Container, What
@@ -125,12 +133,15 @@ class DockerDriver:
     # -- up ------------------------------------------------------------------------------------------------------------
 
     async def adopt(self) -> Sequence[Adopted]:
-        """Raises EngineAway where no engine answers, EngineRefused where it is too old."""
+        """Raises DriverError where no engine answers, or one that is too old."""
         self._loop = asyncio.get_running_loop()
-        await self.engine.connect()
-        self.stacks.configure(self._catalog)
-        await self.stacks.all()
-        await self._watch.begin()
+        try:
+            await self.engine.connect()
+            self.stacks.configure(self._catalog)
+            await self.stacks.all()
+            await self._watch.begin()
+        except (EngineAway, EngineRefused) as error:
+            raise DriverError(str(error)) from error
         self._up = True
         await self.images.look()
         await adoption.take_up(self._roster, self._book, self._containers, self._catalog)

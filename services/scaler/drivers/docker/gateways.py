@@ -45,6 +45,7 @@ class Gateway:
     name: str
     container: str
     names: Named
+    networks: frozenset[str]
     running: bool
 
 
@@ -72,10 +73,11 @@ class InnerGateways:
             for gateway in present:
                 if not gateway.running:
                     await self._start(gateway.name, gateway.container)
+                await self._reach(gateway, networks)
             missing = wanted(networks, also) - frozenset[tuple[str, str]]().union(*(one.names for one in present))
             names = [gateway.name for gateway in present]
             if missing or not present:
-                names.append(await self._make(next_name(names), missing))
+                names.append(await self._make(next_name(names), networks, missing))
             return names
 
     async def close(self) -> None:
@@ -136,13 +138,24 @@ class InnerGateways:
         except (EngineRefused, EngineAway) as error:
             log.error("inner gateway %s does not start: %s", name, error)
 
+    async def _reach(self, gateway: Gateway, networks: Sequence[InsideNetwork]) -> None:
+        """Connect it to networks that came later, without a name there: a replica has one address for all gateways, and
+        each must get to it. What it carries meanwhile is not touched."""
+        for network in networks:
+            if network.name not in gateway.networks:
+                await self._connect(gateway.container, network.name, ())
+
+    async def _connect(self, container: str, network: str, aliases: Sequence[str]) -> None:
+        endpoint = {"Container": container, "EndpointConfig": {"Aliases": list(aliases)}}
+        await self._engine.post(f"networks/{network}/connect", endpoint)
+
     async def _start(self, name: str, container: str) -> None:
         config = self._bootstrap(name)
         for left in config.parent.glob("*.sock"):
             left.unlink(missing_ok=True)
         await self._engine.post(f"containers/{container}/start")
 
-    async def _make(self, name: str, names: Named) -> str:
+    async def _make(self, name: str, networks: Sequence[InsideNetwork], names: Named) -> str:
         image = await self._image()
         await self._make_hub_network()
         config = self._bootstrap(name)
@@ -150,10 +163,9 @@ class InnerGateways:
             "containers/create", self._description(image, name, config), name=f"aihub-{self._mark}-gateway-{name}"
         )
         try:
-            for network in sorted({network for network, _ in names}):
-                aliases = sorted(alias for where, alias in names if where == network)
-                endpoint = {"Container": made["Id"], "EndpointConfig": {"Aliases": aliases}}
-                await self._engine.post(f"networks/{network}/connect", endpoint)
+            for network in networks:
+                aliases = sorted(alias for where, alias in names if where == network.name)
+                await self._connect(made["Id"], network.name, aliases)
             await self._engine.post(f"containers/{made['Id']}/start")
         except BaseException:
             await self._remove(made["Id"])
@@ -228,7 +240,8 @@ def wanted(networks: Sequence[InsideNetwork], also: Collection[str]) -> Named:
 def gateway_of(inspected: Mapping[str, Any]) -> Gateway:
     connections = inspected["NetworkSettings"]["Networks"]
     names = frozenset((network, name) for network, said in connections.items() for name in said.get("Aliases") or ())
-    return Gateway(inspected["Config"]["Labels"][GATEWAY], inspected["Id"], names, bool(inspected["State"]["Running"]))
+    running = bool(inspected["State"]["Running"])
+    return Gateway(inspected["Config"]["Labels"][GATEWAY], inspected["Id"], names, frozenset(connections), running)
 
 
 def next_name(present: Collection[str]) -> str:
