@@ -129,7 +129,7 @@ def _next(plan: Plan, file: Path) -> str:
     if not plan.is_merged_by_compose:
         compose = f"docker compose -f {file} -f {file.parent / plan.override.name}"
         lines.append(f"compose takes {plan.override.name} only where it is told: {compose} …")
-    lines.append("Where the project runs now, have compose take it in, which ends the lazy ones until they are used:")
+    lines.append("Where the project runs now, have compose take it in, so that the hub can have the published ports:")
     lines.append(f"  {compose} --profile on-demand up --no-start && {compose} up -d")
     lines.append("Then start the hub:")
     lines.append(f"  aihub up --driver docker --catalog {file}")
