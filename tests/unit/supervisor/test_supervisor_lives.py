@@ -88,14 +88,17 @@ def test_an_envoy_that_cannot_have_its_address_ends_the_start_with_the_address_a
 
 def test_a_record_that_cannot_be_written_does_not_end_a_hub_that_serves(hub: Hub) -> None:
     hub.up()
-    # A folder stands where the new record would be written: no user, root neither, can write that.
-    blocker = hub.layout.processes.with_suffix(".new")
-    blocker.mkdir()
     before = hub.part("scaler")
+    # Folders stand where the record would be written, anew or over the old one: no user, root neither, can write those.
+    blockers = [hub.layout.processes.with_suffix(".new"), hub.layout.processes]
+    hub.layout.processes.unlink()
+    for blocker in blockers:
+        blocker.mkdir()
     before.send(signal.SIGKILL)
     hub.eventually(lambda: "cannot start the scaler again just now" in hub.output)
     assert hub.get() == 200
-    blocker.rmdir()
+    for blocker in blockers:
+        blocker.rmdir()
     hub.eventually(lambda: hub.changed("scaler", before) and asks(hub))
 
 
