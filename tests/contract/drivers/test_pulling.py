@@ -111,8 +111,10 @@ async def test_one_pull_runs_at_a_time_and_the_next_is_told_to_wait(yard: Docker
 
 
 async def test_a_private_image_is_told_as_one_and_pulled_by_who_has_logged_in(
-    yard: DockerBench, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    yard: DockerBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    registry = Registry(locked=True)
+    await registry.start()
     image = f"{registry.place}/private:1"
     assert "does not give it to this user" in await refusal(yard, image)
     login = base64.b64encode(b"me:secret").decode()
@@ -121,6 +123,7 @@ async def test_a_private_image_is_told_as_one_and_pulled_by_who_has_logged_in(
     [driver] = yard.drivers
     yard.amend("svc", command=["/keep"])
     await driver.prepare(yard.services["svc"], lambda *_: None)
+    await registry.close()
 
 
 async def test_a_tag_that_does_not_exist_is_named(yard: DockerBench, registry: Registry) -> None:

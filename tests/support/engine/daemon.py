@@ -101,6 +101,8 @@ def _launch(programs: Path | None) -> Engine | None:
     daemon = shutil.which("dockerd", path=path)
     if daemon is None:
         return None
+    # As systemd does it; without it nothing may mount `/` as a slave, which exporters of figures want.
+    subprocess.run(["mount", "--make-rshared", "/"], check=False, capture_output=True)
     with _log().open("ab") as log:
         process = subprocess.Popen(
             [daemon, "--host", f"unix://{SOCKET}", "--default-address-pool", POOL, "--log-level", "warn"],

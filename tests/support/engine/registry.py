@@ -1,7 +1,7 @@
 """A registry of images on loopback with one small image in it: what the engine pulls from where there is no network.
 
-Repository `good` gives it, `private` only to those who log in (user `me`, password `secret`), `slow` when it is told to
-go on. There is one tag, `1`.
+Every repository gives it, `slow` only when it is told to go on. There is one tag, `1`. A locked registry gives nothing to
+who has not logged in (user `me`, password `secret`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def digest(content: bytes) -> str:
 
 
 class Registry:
-    def __init__(self) -> None:
+    def __init__(self, *, locked: bool = False) -> None:
+        self._locked = locked
         machine = platform.machine()
         layer = tar({"keep": (program(machine), 0o755), "ballast": (os.urandom(3 << 20), 0o644)})
         config = {
@@ -76,13 +77,11 @@ class Registry:
         return {"mediaType": kind, "digest": name, "size": len(self._blobs[name])}
 
     async def _root(self, request: web.Request) -> web.Response:
-        # Here a client learns how to log in; what it may have without is told at each thing.
-        if request.headers.get("Authorization") != _LOGIN:
-            raise _not_yet()
+        self._let_in(request)
         return web.json_response({})
 
     def _let_in(self, request: web.Request) -> None:
-        if request.match_info["name"] == "private" and request.headers.get("Authorization") != _LOGIN:
+        if self._locked and request.headers.get("Authorization") != _LOGIN:
             raise _not_yet()
 
     async def _give_manifest(self, request: web.Request) -> web.Response:

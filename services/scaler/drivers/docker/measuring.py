@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from services.catalog.model import Catalog, Service
 from services.scaler.core.events import Deaf, Measured, ReplicaId
 from services.scaler.drivers.base import Post
-from services.scaler.drivers.docker import listening, readiness
+from services.scaler.drivers.docker import readiness
 from services.scaler.drivers.docker.engine import Engine
 from services.scaler.drivers.docker.records import Phase
 from services.scaler.drivers.docker.replica import Replica
@@ -17,6 +17,8 @@ from services.scaler.drivers.docker.sizes import WINDOW, Meter, Reading
 
 _BUSY_ANSWER = 1.0
 _SHORTEST_WINDOW = 1.0
+_LISTEN_EVERY = 4.0
+"""Seconds between two looks at a listener that is there."""
 _DEAF_AFTER = 4.0
 """Seconds without its listener, by the first and the last of several looks; a program that loads itself anew has none
 for a moment."""
@@ -29,15 +31,14 @@ class Measuring:
         self._post = post
         self._turn = asyncio.Lock()
         self._deaf_since: dict[ReplicaId, float] = {}
+        self._heard: dict[ReplicaId, float] = {}
 
     async def measure(self, wanted: Sequence[Replica], catalog: Catalog) -> Sequence[Measured]:
         if not wanted:
             return []
         async with self._turn:
             readings = await self._meter.read({live.id: (live.record.container, live.record.pid) for live in wanted})
-            missing = await asyncio.to_thread(self._missing, wanted)
-        for live in wanted:
-            self._tell_deaf(live, missing[live.id])
+        await asyncio.gather(*(self._listen(live) for live in wanted))
         busy = await asyncio.gather(*(self._busy(live, catalog) for live in wanted))
         return [
             self._measured(live, found, catalog.services.get(live.record.service), is_busy)
@@ -58,6 +59,7 @@ class Measuring:
     def forget(self, replica: ReplicaId) -> None:
         self._meter.forget(replica)
         self._deaf_since.pop(replica, None)
+        self._heard.pop(replica, None)
 
     async def _busy(self, live: Replica, catalog: Catalog) -> bool:
         service = catalog.services.get(live.record.service)
@@ -66,25 +68,17 @@ class Measuring:
         endpoint = live.record.endpoints.get(service.main.name)
         return endpoint is not None and await readiness.get(endpoint, service.busy.http, _BUSY_ANSWER) == 200
 
-    def _missing(self, wanted: Sequence[Replica]) -> dict[ReplicaId, frozenset[int]]:
-        """Ports without a listener. Blocks for some milliseconds."""
-        here = self._engine.local_root is not None
-        return {live.id: _unheard(live) if here else frozenset() for live in wanted}
-
-    def _tell_deaf(self, live: Replica, missing: frozenset[int]) -> None:
-        if not missing or live.ended.done() or live.stopping:
+    async def _listen(self, live: Replica) -> None:
+        """A connection that is closed at once: the table of a container's sockets takes the kernel 10 ms to show."""
+        now = time.monotonic()
+        if live.record.phase is not Phase.READY or now - self._heard.get(live.id, 0.0) < _LISTEN_EVERY:
+            return
+        heard = {one: await readiness.listens(one) for one in live.record.endpoints.values()}
+        if live.record.phase is not Phase.READY or live.ended.done() or live.stopping:
+            return
+        lost = [endpoint for endpoint, is_heard in heard.items() if not is_heard]
+        if not lost:
+            self._heard[live.id] = now
             self._deaf_since.pop(live.id, None)
-        elif time.monotonic() - self._deaf_since.setdefault(live.id, time.monotonic()) >= _DEAF_AFTER:
-            lost = [one for one in live.record.endpoints.values() if readiness.split(one)[1] in missing]
+        elif now - self._deaf_since.setdefault(live.id, now) >= _DEAF_AFTER:
             self._post(Deaf(live.id, f"{live.record.service} runs, but no longer listens on {', '.join(lost)}"))
-
-
-def _unheard(live: Replica) -> frozenset[int]:
-    if live.record.phase is not Phase.READY or live.record.pid is None:
-        return frozenset()
-    found = listening.ports(live.record.pid)
-    return frozenset() if found is None else _numbers(live) - found
-
-
-def _numbers(live: Replica) -> frozenset[int]:
-    return frozenset(readiness.split(endpoint)[1] for endpoint in live.record.endpoints.values())
