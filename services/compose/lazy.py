@@ -6,14 +6,14 @@ Owns that choice, pure: services in, names and reasons out. What a file says its
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from services.catalog import known
 from services.catalog.faults import nearest
-from services.catalog.model import Condition, Protocol, Service
+from services.catalog.model import Protocol, Service
+from services.compose.needs import Needs, needs_tcp
 
 _SOCKETS = ("docker.sock", "podman.sock", "containerd.sock")
 _ENGINE_FOLDERS = ("/var/lib/docker", "/run/docker")
@@ -65,34 +65,10 @@ def choose(services: Mapping[str, Service], wish: Wish | None) -> Choice:
     return _Chooser(services).choice(wish)
 
 
-class Mentions:
-    """Whether a service's environment names another of its project as a host: `db`, `db:5432`, `postgres://u@db/x`."""
-
-    def __init__(self) -> None:
-        self._patterns: dict[str, re.Pattern[str]] = {}
-
-    def __call__(self, service: Service, other: Service) -> bool:
-        ours, theirs = service.containers, other.containers
-        if ours is None or theirs is None or ours.stack != theirs.stack or service is other:
-            return False
-        pattern = self._patterns.get(other.name)
-        if pattern is None:
-            names = {theirs.name, *(alias for aliases in theirs.networks.values() for alias in aliases)}
-            names |= {theirs.container_name} if theirs.container_name else set()
-            words = "|".join(map(re.escape, sorted(names)))
-            pattern = self._patterns[other.name] = re.compile(rf"(?:^|[/@,\s=])(?:{words})(?=$|[:/,\s?])")
-        return any(pattern.search(text) for text in service.environment.values())
-
-
-def needs_tcp(service: Service) -> bool:
-    """Whether no traffic wakes it, so that it is awake whenever somebody who needs it is."""
-    return not service.http_ports
-
-
 class _Chooser:
     def __init__(self, services: Mapping[str, Service]) -> None:
         self._services = services
-        self._mentions = Mentions()
+        self._needs = Needs(services)
 
     def choice(self, wish: Wish | None) -> Choice:
         own = {name for name, service in self._services.items() if service.lazy}
@@ -135,9 +111,9 @@ class _Chooser:
             if inside.network_mode == "host":
                 return "network_mode: host, so its ports are the machine's own and no gateway can have them"
             return f"network_mode: {inside.network_mode}, so it has no address of its own"
-        if holder := next((other.name for other in self._services.values() if _is_bound(other, service)), None):
+        if holder := self._needs.holder(service.name):
             return f"{holder} needs its very container (a link under another name, volumes_from or a shared namespace)"
-        return "" if service.ports or any(self._needing(service)) else _PORTLESS
+        return "" if service.ports or self._needs.needing(service.name) else _PORTLESS
 
     def _reason(self, service: Service) -> str:
         """Why `all` leaves a service; empty where it does not."""
@@ -145,7 +121,7 @@ class _Chooser:
             return reason
         if any(_is_engine(volume.source) for volume in service.volumes):
             return "it works on the container engine itself"
-        if waiter := next((o.name for o in self._services.values() if _waits_for_end(o, service)), None):
+        if waiter := self._needs.waiter(service.name):
             return f"it does a task and ends, which {waiter} waits for"
         if reason := self._impossible(service):
             return reason
@@ -162,7 +138,7 @@ class _Chooser:
         """Why a service without HTTP stays: somebody who is not lazy needs it, or nobody at all does."""
         if not needs_tcp(service):
             return ""
-        needing = [other.name for other in self._needing(service)]
+        needing = self._needs.needing(service.name)
         if not needing:
             return "it speaks no HTTP, and nothing that could be woken needs it"
         outside = [name for name in needing if name not in taken]
@@ -172,30 +148,11 @@ class _Chooser:
         verbs = "needs it and is" if len(outside) == 1 else "need it and are"
         return f"{', '.join(outside[:_SHOWN])}{more} {verbs} not lazy"
 
-    def _needing(self, service: Service) -> Iterator[Service]:
-        name = service.name
-        for other in self._services.values():
-            if (
-                name in other.uses
-                or any(dependency.service == name for dependency in other.depends_on)
-                or self._mentions(other, service)
-            ):
-                yield other
-
 
 def _unknown(name: str, services: Mapping[str, Service]) -> str:
     hint = nearest(name, services)
     shown = ", ".join(list(services)[:_SHOWN]) + (", …" if len(services) > _SHOWN else "")
     return f"no service is called {name!r} ({hint or f'there are {shown}'})"
-
-
-def _waits_for_end(service: Service, other: Service) -> bool:
-    return any(d.service == other.name and d.condition is Condition.COMPLETED for d in service.depends_on)
-
-
-def _is_bound(service: Service, other: Service) -> bool:
-    ours, theirs = service.containers, other.containers
-    return ours is not None and theirs is not None and ours.stack == theirs.stack and theirs.name in ours.bound_to
 
 
 def _is_engine(source: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from services.catalog.check import overlap
 from services.catalog.faults import Fault
 from services.catalog.model import Publish, Service, Tier
-from services.compose.lazy import Mentions, needs_tcp
+from services.compose.needs import Needs, needs_tcp
 
 
 def as_lazy(service: Service, uses: tuple[str, ...]) -> Service:
@@ -31,13 +31,13 @@ def as_kept(service: Service, lazy: Mapping[str, Service]) -> Service:
     return replace(service, publishes=(), containers=inside, depends_on=needed)
 
 
-def named_in_environment(service: Service, lazy: Mapping[str, Service], mentions: Mentions) -> tuple[str, ...]:
+def named_in_environment(service: Service, lazy: Mapping[str, Service], needs: Needs) -> tuple[str, ...]:
     """Lazy databases that the service reaches by a name in its environment alone, and that do not need it in turn."""
     known = {*service.uses, *(dependency.service for dependency in service.depends_on)}
     return tuple(
         name
-        for name, other in lazy.items()
-        if needs_tcp(other) and name not in known and mentions(service, other) and not _reaches(other, service, lazy)
+        for name in needs.named_by(service.name)
+        if name in lazy and name not in known and not _reaches(lazy[name], service, lazy)
     )
 
 

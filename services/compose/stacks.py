@@ -17,8 +17,9 @@ from services.catalog.faults import CatalogError, Fault
 from services.catalog.load import CatalogReader
 from services.catalog.model import Catalog, Service, Stack
 from services.compose.beside import files_of, watched
-from services.compose.lazy import Choice, Mentions, Wish, WishError, choose
+from services.compose.lazy import Choice, Wish, WishError, choose
 from services.compose.naming import hub_names, renamed
+from services.compose.needs import Needs
 from services.compose.settle import as_kept, as_lazy, faults_between, named_in_environment
 
 _PROJECT = "COMPOSE_PROJECT_NAME"
@@ -54,6 +55,7 @@ class StackReader:
         self._adopted = adopted
         self._readers: dict[Path, CatalogReader] = {}
         self._made: dict[tuple[str, str, str], _Made] = {}
+        self._making: dict[tuple[str, str, str], _Made] = {}
         self.choice = Choice()
         """Of the last reading that went well: who is lazy, who is not and why."""
 
@@ -62,6 +64,7 @@ class StackReader:
 
         Raises CatalogError with every fault, also where a wished service is unknown or cannot be lazy.
         """
+        self._making = {}
         stacks = self._stacks([Path(os.path.abspath(file)) for file in files])
         services = self._named(stacks)
         try:
@@ -71,7 +74,7 @@ class StackReader:
         good = self._settle(services, frozenset(choice.taken))
         if faults := list(faults_between(good)):
             raise CatalogError(faults)
-        self.choice = choice
+        self.choice, self._made = choice, self._making
         seen = [
             *(str(file) for name in self._readers for file in watched(name)),
             *(file for catalog in stacks.values() for file in catalog.files),
@@ -136,11 +139,11 @@ class StackReader:
 
     def _settle(self, services: Mapping[str, Service], taken: frozenset[str]) -> dict[str, Service]:
         lazy = {name: service for name, service in services.items() if name in taken}
-        mentions = Mentions()
+        needs = Needs(services)
         found: dict[str, Service] = {}
         for name, service in services.items():
             if name in taken:
-                uses = named_in_environment(service, lazy, mentions)
+                uses = named_in_environment(service, lazy, needs)
                 found[name] = self._once("lazy", service, uses, partial(as_lazy, uses=uses))
             else:
                 resting = tuple(d.service for d in service.depends_on if d.service in lazy)
@@ -154,7 +157,8 @@ class StackReader:
         key = (step, inside.stack, inside.name)
         made = self._made.get(key)
         if made is None or made.read is not service or made.how != how:
-            made = self._made[key] = _Made(service, how, make(service))
+            made = _Made(service, how, make(service))
+        self._making[key] = made
         return made.service
 
 
