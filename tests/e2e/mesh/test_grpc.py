@@ -99,6 +99,22 @@ async def test_a_call_and_its_trailers_come_through(hub: Rig, caller: Caller, co
 
 
 @pytest.mark.parametrize("cold", [True, False])
+async def test_calls_to_the_services_host_reach_the_port_that_speaks_grpc(hub: Rig, cold: bool) -> None:
+    if not cold:
+        hub.director.wake("qdrant")
+    caller = Caller(hub.edge.port)
+    # The library writes the address it connects to; the host that people use is what shall decide here.
+    caller.channel._authority = "qdrant.localhost"
+    try:
+        answer = await caller.say(StringValue(value="hello"))
+        assert answer is not None
+        assert answer.value == "said hello"
+        assert {asked.port for asked in hub.director.actors["qdrant"].asked} <= {"grpc"}
+    finally:
+        caller.channel.close()
+
+
+@pytest.mark.parametrize("cold", [True, False])
 async def test_both_sides_talk_in_turns(hub: Rig, caller: Caller, cold: bool) -> None:
     if not cold:
         hub.director.wake("qdrant")

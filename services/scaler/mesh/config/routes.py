@@ -35,6 +35,7 @@ from services.scaler.mesh.config.service_routes import (
     Origin,
     api_routes,
     bare_routes,
+    host_routes,
     monitor_routes,
     origin_monitor_routes,
     origin_routes,
@@ -138,7 +139,7 @@ def _people(catalog: Catalog, kept: Kept, domains: list[str]) -> Json:
         if service.http_ports
         for domain in domains
     }
-    found = {host: _at_origin(service, service.http_ports[0], kept) for host, service in served.items()}
+    found = {host: _at_host(service, kept) for host, service in served.items()}
     use, looking = _apart(found)
     wanted = [f"*.{domain}" for domain in domains]
     trees = both("prefix_match_map", header(":authority"), use, looking, MISDIRECTED)
@@ -175,8 +176,18 @@ def _below_path(service: Service, origin: Origin) -> tuple[Json, Json, Json]:
     return below, bare, looked
 
 
+def _at_host(service: Service, kept: Kept) -> tuple[Json, Json]:
+    """Found at its own host, and there by a monitor."""
+
+    def made() -> tuple[Json, Json]:
+        looking = origin_monitor_routes(service, service.http_ports[0])
+        return Part(actions(host_routes(service))), Part(actions(looking))
+
+    return kept.of(service, ("host",), made)
+
+
 def _at_origin(service: Service, port: Port, kept: Kept) -> tuple[Json, Json]:
-    """Found at a host or port of its own, and there by a monitor."""
+    """Found at a port of its own, and there by a monitor."""
 
     def made() -> tuple[Json, Json]:
         return Part(actions(origin_routes(service, port))), Part(actions(origin_monitor_routes(service, port)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from services.catalog.model import Port, Service
+from services.catalog.model import Port, Protocol, Service
 from services.scaler.mesh.config import common
 from services.scaler.mesh.config.common import Json
 from services.scaler.mesh.names import INSIDE_MARK, SERVICE_HEADER, Lane, cluster_name, header_value
@@ -70,8 +70,16 @@ def monitor_routes(service: Service) -> list[Json]:
 
 
 def origin_routes(service: Service, port: Port) -> list[Json]:
-    """Of a host or port that is the service's alone."""
+    """Of a port that is the service's alone."""
     return [_hub(service), *name_routes(service, port)]
+
+
+def host_routes(service: Service) -> list[Json]:
+    """Of a host that is the service's alone: its main port, and for gRPC the port that speaks it."""
+    main = service.http_ports[0]
+    speaking = next((port for port in service.http_ports if port.protocol is Protocol.H2C), main)
+    calls = [] if speaking is main else [_to(service, speaking, Lane.USE, _with({"prefix": "/"}, _GRPC))]
+    return [_hub(service), *calls, *name_routes(service, main)]
 
 
 def name_routes(service: Service, port: Port, *, inside: bool = False) -> list[Json]:
@@ -107,6 +115,9 @@ def _with(match: Json, *headers: Json) -> Json:
 
 def _method(name: str) -> Json:
     return {"name": ":method", "string_match": {"exact": name}}
+
+
+_GRPC: Json = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
 
 
 def _ignored_agents(
