@@ -1,4 +1,4 @@
-"""What every driver promises of a replica that misbehaves: a clear word in time, and nothing left over."""
+"""What the process driver promises beyond the contract of a program that misbehaves: its tree, listeners, ports, log."""
 
 from __future__ import annotations
 
@@ -8,52 +8,20 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from services.catalog.model import Local, Service, Wake
+from services.catalog.model import Local
 from services.scaler.core.events import Deaf, Exited
 from services.scaler.drivers.base import PauseError, StartError
 from services.scaler.drivers.process import ProcessDriver, logs
-from tests.contract.drivers.conftest import Bench, command, until
+from tests.contract.drivers.bench import ProcessBench as Bench
+from tests.contract.drivers.bench import command, until
+from tests.contract.drivers.test_failing import SOON, no_room, refusal
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.process
-SOON = Wake(start_timeout=0.7)
-
-
-async def refusal(bench: Bench, service: Service) -> tuple[str, float]:
-    """Start it in vain; what is said, and after how many seconds."""
-    driver = await bench.driver()
-    begun = time.monotonic()
-    await driver.start(service, "svc-1")
-    with pytest.raises(StartError) as told:
-        await driver.ready(service, "svc-1")
-    took = time.monotonic() - begun
-    assert bench.processes() == set()
-    assert bench.records() == []
-    assert bench.events == []
-    assert not driver.alive("svc-1")
-    return str(told.value), took
-
-
-@contextmanager
-def no_room(bench: Bench, replica: str) -> Iterator[None]:
-    """Nothing can be written down of it, as on a full disk."""
-    in_the_way = bench.layout.replicas / f"{replica}.partial"
-    in_the_way.mkdir()
-    yield
-    in_the_way.rmdir()
-
-
-async def test_a_program_that_dies_at_once_is_told_at_once_with_its_last_words(bench: Bench) -> None:
-    said, took = await refusal(bench, bench.service("dies-at-once"))
-    assert "exited with code 3 before it was ready" in said
-    assert "I cannot find my model" in said
-    assert took < 1.0
 
 
 async def test_a_program_that_never_listens_is_ended_when_its_time_is_over(bench: Bench) -> None:
@@ -80,11 +48,6 @@ async def test_a_program_may_listen_on_all_addresses_where_that_is_asked_for(ben
     service = bench.service(local=Local(command("all-addresses").command, expose=True))
     await driver.start(service, "svc-1")
     await driver.ready(service, "svc-1")
-
-
-async def test_an_unhealthy_program_is_never_ready_and_its_status_is_told(bench: Bench) -> None:
-    said, _ = await refusal(bench, bench.service("unhealthy", wake=SOON))
-    assert re.search(r"health /health answered 500 ×\d+", said)
 
 
 async def test_a_port_that_another_program_took_is_never_taken_for_the_replicas_own(bench: Bench) -> None:
@@ -138,40 +101,6 @@ async def test_a_program_that_leaves_after_it_was_ready_has_exited_whatever_it_l
     assert bench.processes() == set()
 
 
-async def test_a_stop_while_it_starts_ends_the_start(bench: Bench) -> None:
-    driver = await bench.driver()
-    service = bench.service("never")
-    await driver.start(service, "svc-1")
-    waiting = asyncio.create_task(driver.ready(service, "svc-1"))
-    await asyncio.sleep(0.05)
-    await driver.stop(service, "svc-1")
-    with pytest.raises(StartError, match="was stopped while it started"):
-        await waiting
-
-
-async def test_a_cancelled_wait_for_readiness_leaves_the_replica_running(bench: Bench) -> None:
-    driver = await bench.driver()
-    service = bench.service("slow", "0.3")
-    await driver.start(service, "svc-1")
-    waiting = asyncio.create_task(driver.ready(service, "svc-1"))
-    await asyncio.sleep(0.05)
-    waiting.cancel()
-    await asyncio.wait({waiting})
-    assert driver.alive("svc-1")
-    await driver.ready(service, "svc-1")
-
-
-async def test_a_program_that_ignores_sigterm_is_killed_after_its_grace(bench: Bench) -> None:
-    driver = await bench.driver()
-    service = bench.service("stubborn", stop_grace=0.4)
-    await driver.start(service, "svc-1")
-    await driver.ready(service, "svc-1")
-    begun = time.monotonic()
-    assert "did not end within 0.4 s of SIGTERM and was killed" in await driver.stop(service, "svc-1")
-    assert 0.4 < time.monotonic() - begun < 1.5
-    assert bench.processes() == set()
-
-
 async def test_children_with_sessions_of_their_own_are_frozen_and_ended_too(bench: Bench) -> None:
     driver = await bench.driver()
     service = bench.service("orphans")
@@ -210,19 +139,6 @@ async def test_a_log_that_is_flooded_stays_bounded(bench: Bench) -> None:
     assert set(kept) <= {"svc.log", *(f"svc.log.{number}" for number in range(1, logs.KEPT + 1))}
 
 
-async def test_a_program_that_dies_of_being_frozen_is_not_paused_again(bench: Bench) -> None:
-    driver = await bench.driver()
-    service = bench.service("dies-on-thaw")
-    bench.configure(driver)
-    await driver.start(service, "svc-1")
-    await driver.ready(service, "svc-1")
-    await driver.pause(service, "svc-1")
-    await asyncio.sleep(0.6)
-    with pytest.raises(PauseError, match="exited with code 7"):
-        await driver.resume(service, "svc-1")
-    assert "exited with code 7" in (driver.pausable("svc") or "")
-
-
 async def test_a_program_that_loses_a_child_after_a_thaw_is_not_paused_again_until_its_entry_changes(
     bench: Bench,
 ) -> None:
@@ -247,22 +163,6 @@ async def test_a_program_that_loses_a_child_after_a_thaw_is_not_paused_again_unt
     assert not [event for event in bench.events if isinstance(event, Exited)]
 
 
-async def test_a_cancelled_pause_leaves_everything_running(bench: Bench) -> None:
-    driver = await bench.driver()
-    service = bench.service("family")
-    await driver.start(service, "svc-1")
-    await driver.ready(service, "svc-1")
-    for wait in (0.0, 0.001, 0.003, 0.01):
-        pausing = asyncio.create_task(driver.pause(service, "svc-1"))
-        await asyncio.sleep(wait)
-        pausing.cancel()
-        [done] = (await asyncio.wait({pausing}))[0]
-        if done.cancelled():
-            [measured] = await driver.measure(["svc-1"])
-            assert bench.events == [], measured
-        await driver.resume(service, "svc-1")
-
-
 async def test_a_listener_that_stays_away_while_the_program_lives_is_told(bench: Bench, tmp_path: Path) -> None:
     driver = await bench.driver()
     service = bench.service("goes-deaf", str(tmp_path / "now"))
@@ -285,25 +185,6 @@ async def test_a_listener_that_stays_away_while_the_program_lives_is_told(bench:
     assert driver.alive("svc-1")
 
 
-async def test_a_full_disk_is_told_not_met(bench: Bench) -> None:
-    low = ProcessDriver(bench.layout, bench.post, containment=bench.containment, disk_floor=1 << 60)
-    told = {name: (well, remedy) for name, _, well, remedy in low.describe()}
-    assert told["disk"] == (False, "aihub df; aihub prune")
-
-
-async def test_a_disk_that_takes_no_record_hinders_no_step_of_a_life(bench: Bench) -> None:
-    driver = await bench.driver()
-    service = bench.service()
-    await driver.start(service, "svc-1")
-    with no_room(bench, "svc-1"):
-        await driver.ready(service, "svc-1")
-        await driver.pause(service, "svc-1")
-        await driver.resume(service, "svc-1")
-        await driver.stop(service, "svc-1")
-        assert bench.processes() == set()
-        assert not driver.alive("svc-1")
-
-
 async def test_what_was_done_while_nothing_could_be_written_down_is_found_by_the_next(bench: Bench) -> None:
     driver = await bench.driver()
     service = bench.service()
@@ -317,25 +198,6 @@ async def test_what_was_done_while_nothing_could_be_written_down_is_found_by_the
     assert [(found.replica, found.phase) for found in await later.adopt()] == [("svc-1", "ready")]
     await later.ready(service, "svc-1")  # thawed: it answers
     await later.stop(service, "svc-1")
-
-
-async def test_an_exit_is_told_although_nothing_can_be_written_down(bench: Bench, tmp_path: Path) -> None:
-    driver = await bench.driver()
-    service = bench.service("dies-when-told", str(tmp_path / "now"))
-    await driver.start(service, "svc-1")
-    await driver.ready(service, "svc-1")
-    with no_room(bench, "svc-1"):
-        (tmp_path / "now").touch()
-        await bench.event(Exited)
-        assert bench.processes() == set()
-
-
-async def test_a_start_that_cannot_be_written_down_begins_nothing(bench: Bench) -> None:
-    driver = await bench.driver()
-    with no_room(bench, "svc-1"):
-        with pytest.raises(StartError):
-            await driver.start(bench.service(), "svc-1")
-        assert bench.processes() == set()
 
 
 async def test_a_program_that_cannot_be_looked_after_is_ended_and_not_forgotten(

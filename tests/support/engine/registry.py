@@ -1,7 +1,7 @@
 """A registry of images on loopback with one small image in it: what the engine pulls from where there is no network.
 
-Every repository gives it, `slow` only when it is told to go on. There is one tag, `1`. A locked registry gives nothing to
-who has not logged in (user `me`, password `secret`).
+Every repository gives it, `slow` only when it is told to go on. There is one tag, `1`. A locked registry gives nothing
+to who has not logged in (user `me`, password `secret`).
 """
 
 from __future__ import annotations
