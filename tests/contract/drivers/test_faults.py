@@ -1,4 +1,4 @@
-"""What the process driver promises beyond the contract of a program that misbehaves: its tree, listeners, ports, log."""
+"""What the process driver promises of a program that misbehaves, beyond the contract: tree, listeners, ports, log."""
 
 from __future__ import annotations
 

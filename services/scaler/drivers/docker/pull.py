@@ -41,10 +41,7 @@ _FAILURES = (
         "its registry has no such tag; mend `image:`",
     ),
     (
-        re.compile(
-            r"pull access denied|unauthorized|authentication required|access .*denied|denied:|403 Forb|401 Una"
-            r"|no basic auth credentials"
-        ),
+        re.compile(r"\bdenied\b|unauthorized|authentication required|403 Forb|401 Una|no basic auth credentials"),
         "its registry does not give it to this user: it is private or does not exist; `docker login REGISTRY`, or mend"
         " `image:`",
     ),
