@@ -17,7 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from tests.support.images import debian_base
-from tests.support.images.recipes import DEBIAN, PREFIX, Recipe
+from tests.support.images.recipes import DEBIAN, PYTHON, Recipe
 
 LABEL = "io.aihub.test.content"
 AT_ONCE = 2
@@ -105,11 +105,12 @@ def _label(tag: str) -> str | None:
 
 def _build(recipe: Recipe, digest: str) -> float:
     found = _label(recipe.tag)
-    if found == digest or (found == "" and not recipe.tag.startswith(PREFIX)):
+    if found == digest or (found == "" and recipe.tag == PYTHON):
         return 0.0
     with tempfile.TemporaryDirectory() as folder:
         for name, content in recipe.files.items():
             path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
             path.chmod(0o755 if name in recipe.executable else 0o644)
         command = ["docker", "buildx", "build", "--load", "--progress=plain", "--tag", recipe.tag]

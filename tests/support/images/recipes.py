@@ -16,10 +16,12 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[3]
 FOLDERS = Path(__file__).resolve().parent / "docker"
 LOCKS = CHECKOUT / "catalog" / "locks"
+ENVOY = CHECKOUT / "requirements" / "envoy.txt"
 MODEL = CHECKOUT / "tests" / "support" / "tiny_gguf.py"
 PREFIX = "aihub-test/"
 DEBIAN = "debian:bookworm-slim"
 PYTHON = "python:3.11-slim"
+HUB = "aihub/hub:0.1.0"
 
 _INSTALL = """\
 FROM {base}
@@ -36,20 +38,19 @@ class Recipe:
     """One image. `files`: name in the build's folder -> content; the Dockerfile is one of them."""
 
     name: str
+    tag: str
     files: Mapping[str, bytes] = field(repr=False)
     executable: frozenset[str] = frozenset()
-
-    @property
-    def tag(self) -> str:
-        return PYTHON if self.name == "python" else PREFIX + self.name
 
     @property
     def parents(self) -> tuple[str, ...]:
         """The images it is made from, those of its own stages left out."""
         text = self.files["Dockerfile"].decode()
         stages = set(re.findall(r"^FROM \S+ AS (\S+)", text, re.M))
+        given = dict(re.findall(r"^ARG (\w+)=(\S+)", text, re.M))
         named = [*re.findall(r"^FROM (\S+)", text, re.M), *re.findall(r"from=(\S+?)[, ]", text)]
-        return tuple(dict.fromkeys(image for image in named if image not in stages))
+        images = (re.sub(r"\$\{(\w+)\}", lambda found: given[found[1]], image) for image in named)
+        return tuple(dict.fromkeys(image for image in images if image not in stages and image != "scratch"))
 
 
 def from_folder(name: str, *extra: Path) -> Recipe:
@@ -57,7 +58,8 @@ def from_folder(name: str, *extra: Path) -> Recipe:
     own = [path for path in sorted((FOLDERS / name).iterdir()) if path.is_file()]
     files = {path.name: path.read_bytes() for path in own}
     files |= {path.name: path.read_bytes() for path in extra}
-    return Recipe(name, files, frozenset(path.name for path in own if path.stat().st_mode & 0o100))
+    tag = PYTHON if name == "python" else PREFIX + name
+    return Recipe(name, tag, files, frozenset(path.name for path in own if path.stat().st_mode & 0o100))
 
 
 def from_pypi(name: str, *lines: str, entrypoint: Sequence[str] = (), command: Sequence[str] = ()) -> Recipe:
@@ -68,7 +70,17 @@ def from_pypi(name: str, *lines: str, entrypoint: Sequence[str] = (), command: S
     if command:
         ends.append(f"CMD {json.dumps(list(command))}")
     text = _INSTALL.format(base=PYTHON, prefix=PREFIX, lines="\n".join(ends) + "\n")
-    return Recipe(name, {"Dockerfile": text.encode(), "lock.txt": (LOCKS / f"{name}.txt").read_bytes()})
+    files = {"Dockerfile": text.encode(), "lock.txt": (LOCKS / f"{name}.txt").read_bytes()}
+    return Recipe(name, PREFIX + name, files)
+
+
+def our_own() -> Recipe:
+    """The hub's image, from the checkout by the Dockerfile that users build it with."""
+    names = ["Dockerfile", "pyproject.toml", "README.md", "LICENSE"]
+    paths = [CHECKOUT / name for name in names] + sorted((CHECKOUT / "requirements").glob("*.txt"))
+    paths += [path for path in sorted((CHECKOUT / "services").rglob("*")) if path.is_file()]
+    kept = (path for path in paths if "__pycache__" not in path.parts)
+    return Recipe("hub", HUB, {str(path.relative_to(CHECKOUT)): path.read_bytes() for path in kept})
 
 
 def recipes() -> dict[str, Recipe]:
@@ -78,6 +90,7 @@ def recipes() -> dict[str, Recipe]:
     every = [
         from_folder("consul"),
         from_folder("ollama", MODEL),
+        our_own(),
         from_folder("go"),
         from_folder("uv"),
         from_folder("python"),
@@ -91,6 +104,7 @@ def recipes() -> dict[str, Recipe]:
         from_folder("web"),
         from_folder("placeholder"),
         from_folder("docker-proxy"),
+        from_folder("kong", ENVOY),
         from_folder("llama", LOCKS / "llama.txt", MODEL),
         from_pypi("mlflow"),
         from_pypi("chroma", "WORKDIR /data", command=["chroma", "run", *listen, "8000", "--path", "/data"]),

@@ -30,6 +30,7 @@ _BY_REPOSITORY = {
     "ghcr.io/open-webui/mcpo": "mcpo",
     "ghcr.io/optuna/optuna-dashboard": "optuna",
     "hashicorp/consul": "consul",
+    "kong": "kong",
     "nginx": "nginx",
     "ollama/ollama": "ollama",
     "pgvector/pgvector": "postgres",

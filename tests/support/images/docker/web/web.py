@@ -4,7 +4,7 @@ Environment: PORTS (8080; several by comma), BIND (0.0.0.0), START_DELAY (second
 HEALTH_DELAY (seconds for which it listens and answers 503 there), BALLAST_MB (memory that cannot be compressed),
 IGNORE_SIGTERM (1), STOP_DELAY (seconds that a SIGTERM takes), DIE_AFTER (seconds), DATA (/data).
 
-Paths: /headers /environment /count /echo (POST: length and sha256; ?back=1 returns the body) /big?bytes=
+Paths: /headers /environment /count /metrics /echo (POST: length and sha256; ?back=1 returns the body) /big?bytes=
 /stream?seconds=&every= /sse?seconds=&every= /delay?seconds= /burn?seconds= /grow?mb= /touch /exit?code=
 /peer?url=&timeout= (fetches it, tells status, seconds, sha256 and the first bytes) /relay?url= (passes it on as it
 comes) /data/NAME (GET, PUT, DELETE: a file in DATA); any path with a websocket upgrade echoes; /status?code=; every
@@ -242,6 +242,7 @@ PATHS = {
     "/headers": lambda request: request.answer(request.headers),
     "/environment": lambda request: request.answer(dict(os.environ)),
     "/count": lambda request: request.answer({"count": served}),
+    "/metrics": lambda request: request.answer(f"web_requests_total {served}\n".encode(), kind="text/plain"),
     "/status": lambda request: request.answer({}, int(request.query["code"])),
     "/echo": echo,
     "/big": big,
