@@ -1,0 +1,176 @@
+"""Consul's HTTP API on the event loop: py-consul's calls over a transport of our own, and its faults told apart.
+
+py-consul brings paths, parameters and the kinds of fault. Its own transport for asyncio (`consul.aio`, 1.8) makes its
+session with arguments that aiohttp has deprecated, reads certificates even for plain HTTP, and has one limit of time
+for all calls, where a query that waits for news needs another than the rest. Its client prefers `$CONSUL_HTTP_TOKEN` to
+the token it is given, and sends transactions without any.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+import aiohttp
+from consul.base import Consul as Calls
+from consul.base import HTTPClient, Response
+from consul.callback import CB
+from consul.exceptions import ACLDisabled, ACLPermissionDenied, ConsulException
+
+T = TypeVar("T")
+
+_LIMIT = 5.0
+"""Seconds for a call that waits for nothing."""
+WAIT = 60
+"""Seconds for which a query waits for news at the most; Consul adds up to a sixteenth."""
+_OPERATIONS = 64
+"""In one transaction; older Consuls take no more."""
+
+
+class Away(Exception):
+    """Consul does not answer, or something else does; the message says what was seen."""
+
+
+class Denied(Exception):
+    """Consul lets the hub's token not do what it has to; the message says what Consul said."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsulAt:
+    url: str
+    """`http://HOST:PORT` or https."""
+    token: str = ""
+
+    def parts(self) -> tuple[str, str, int]:
+        """Scheme, host, port. Raises ValueError."""
+        found = urlsplit(self.url if "//" in self.url else f"http://{self.url}")
+        if found.scheme not in ("http", "https") or not found.hostname or found.path.strip("/"):
+            raise ValueError(f"{self.url!r} is not the address of a Consul; one looks like http://127.0.0.1:8500")
+        host = f"[{found.hostname}]" if ":" in found.hostname else found.hostname
+        return found.scheme, host, found.port or (443 if found.scheme == "https" else 8500)
+
+
+class Client(Calls):  # type: ignore[misc]  # py-consul has no types
+    """To be made on a running loop, and closed. Calls are py-consul's own, each an awaitable."""
+
+    def __init__(self, at: ConsulAt) -> None:
+        """Raises ValueError for a URL that is none."""
+        scheme, host, port = at.parts()
+        super().__init__(host, port, scheme=scheme, verify=True)
+        # Not by the constructor, which lets the environment say otherwise.
+        self.token = at.token or None
+
+    def http_connect(self, host: str, port: int, scheme: str, verify: bool | str = True, cert: object = None) -> Any:
+        return _Transport(host, port, scheme)
+
+    async def close(self) -> None:
+        await self.http.close()
+
+    async def transact(self, operations: Sequence[Mapping[str, object]]) -> None:
+        """Keys written and erased, in few calls. Raises Away or Denied."""
+        for start in range(0, len(operations), _OPERATIONS):
+            body = json.dumps([{"KV": one} for one in operations[start : start + _OPERATIONS]])
+            await asked(self.http.put(CB.json(), "/v1/txn", data=body, headers=self.prepare_headers()))
+
+
+def written(key: str, value: str) -> dict[str, object]:
+    """One operation of a transaction."""
+    return {"Verb": "set", "Key": key, "Value": base64.b64encode(value.encode()).decode()}
+
+
+def erased(key: str) -> dict[str, object]:
+    return {"Verb": "delete", "Key": key}
+
+
+async def asked(call: Awaitable[Any]) -> Any:
+    """What a call gives. Raises Away or Denied, nothing else."""
+    try:
+        return await call
+    except (ACLPermissionDenied, ACLDisabled) as error:
+        raise Denied(str(error)) from error
+    except TimeoutError as error:
+        raise Away(f"no answer within {_LIMIT:g} s") from error
+    except (aiohttp.ClientError, OSError, ConsulException, ValueError) as error:
+        raise Away(str(error) or type(error).__name__) from error
+
+
+def understood(read: Callable[[], T]) -> T:
+    """What `read` makes of an answer. Raises Away where it is none of Consul's."""
+    try:
+        return read()
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Away(f"an answer that is none of Consul's ({type(error).__name__}: {error})") from error
+
+
+class _Transport(HTTPClient):  # type: ignore[misc]
+    def __init__(self, host: str, port: int, scheme: str) -> None:
+        super().__init__(host, port, scheme)
+        secure = ssl.create_default_context() if scheme == "https" else True
+        # Queries that wait must not take the places of those that do not.
+        connector = aiohttp.TCPConnector(ssl=secure, limit=0)
+        self._session = aiohttp.ClientSession(connector=connector)
+
+    def get(
+        self,
+        callback: Callable[[Response], Any],
+        path: str,
+        params: Sequence[tuple[str, Any]] | None = None,
+        headers: Mapping[str, str] | None = None,
+        raw: bool = False,
+    ) -> Awaitable[Any]:
+        waits = any(key == "wait" for key, _ in params or ())
+        return self._ask("GET", callback, path, params, headers, limit=_LIMIT + WAIT * 17 / 16 if waits else _LIMIT)
+
+    def put(
+        self,
+        callback: Callable[[Response], Any],
+        path: str,
+        params: Sequence[tuple[str, Any]] | None = None,
+        data: str | bytes = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> Awaitable[Any]:
+        return self._ask("PUT", callback, path, params, headers, data)
+
+    def delete(
+        self,
+        callback: Callable[[Response], Any],
+        path: str,
+        params: Sequence[tuple[str, Any]] | None = None,
+        data: str | bytes = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> Awaitable[Any]:
+        return self._ask("DELETE", callback, path, params, headers, data)
+
+    def post(
+        self,
+        callback: Callable[[Response], Any],
+        path: str,
+        params: Sequence[tuple[str, Any]] | None = None,
+        data: str | bytes = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> Awaitable[Any]:
+        return self._ask("POST", callback, path, params, headers, data)
+
+    def close(self) -> Awaitable[None]:
+        return self._session.close()
+
+    async def _ask(
+        self,
+        method: str,
+        callback: Callable[[Response], Any],
+        path: str,
+        params: Sequence[tuple[str, Any]] | None,
+        headers: Mapping[str, str] | None,
+        data: str | bytes | None = None,
+        limit: float = _LIMIT,
+    ) -> Any:
+        uri = cast(str, self.uri(path, params))
+        timeout = aiohttp.ClientTimeout(total=limit, sock_connect=_LIMIT)
+        async with self._session.request(method, uri, headers=headers, data=data, timeout=timeout) as answer:
+            text = await answer.text(encoding="utf-8")
+            return callback(Response(answer.status, answer.headers, text))
