@@ -34,7 +34,7 @@ def test_an_override_changes_the_image_and_only_a_placeholder_gets_more() -> Non
     [
         ("redis", "redis:8.2.0", f"{PREFIX}redis"),
         ("a-queue", "redis:7", f"{PREFIX}redis"),
-        ("kong", "kong:3.9.1", stand_ins.PLACEHOLDER),
+        ("vectors", "qdrant/qdrant:v1.19.0", stand_ins.PLACEHOLDER),
         ("scaler", HUB, None),
         ("no-tag", "nginx", f"{PREFIX}nginx"),
     ],
