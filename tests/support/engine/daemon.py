@@ -95,9 +95,7 @@ def _newer() -> Path | None:
 def _launch(programs: Path | None) -> Engine | None:
     """Start it as a session of its own, so that it outlives this program, and wait until it answers."""
     folder().mkdir(parents=True, exist_ok=True)
-    path = os.environ["PATH"] + ":/usr/sbin:/sbin"
-    if programs:
-        path = f"{programs}/usr/sbin:{programs}/usr/bin:{programs}/usr/libexec/docker:{path}"
+    path = _path(programs)
     daemon = shutil.which("dockerd", path=path)
     if daemon is None:
         return None
@@ -122,6 +120,18 @@ def _launch(programs: Path | None) -> Engine | None:
         process.terminate()
         process.wait(30)
     return None
+
+
+def programs_path() -> str:
+    """Where the programs of the engine are looked for that `start` would start, without getting any."""
+    return _path(folder() if (folder() / "usr/sbin/dockerd").exists() else None)
+
+
+def _path(programs: Path | None) -> str:
+    path = os.environ["PATH"] + ":/usr/sbin:/sbin"
+    if programs:
+        path = f"{programs}/usr/sbin:{programs}/usr/bin:{programs}/usr/libexec/docker:{path}"
+    return path
 
 
 def _plain(environ: Mapping[str, str], path: str) -> dict[str, str]:

@@ -209,12 +209,21 @@ def spin(seconds: float) -> None:
         sum(range(2000))
 
 
+def hold(megabytes: int) -> bytearray:
+    """Memory that is really there, and never more than that on the way."""
+    piece = os.urandom(1 << 20)
+    held = bytearray(megabytes << 20)
+    for start in range(0, len(held), len(piece)):
+        held[start : start + len(piece)] = piece
+    return held
+
+
 async def main() -> None:
     chosen = options(__doc__ or "")
     identity = begin("asyncio", chosen)
     if chosen.stubborn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    ballast = bytearray(os.urandom(1024) * (chosen.ballast * 1024))
+    ballast = hold(chosen.ballast)
     server = Server(identity, chosen.keep_alive, chosen.think)
     server.listener = await asyncio.start_server(server.connection, chosen.host, chosen.port, backlog=BACKLOG)
     await asyncio.Event().wait()
