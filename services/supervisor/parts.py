@@ -63,8 +63,8 @@ class Part:
     def ended(self) -> None:
         """Its process is gone and reaped."""
         self.process = None
+        self.due = time.monotonic() + self.backoff.died(time.monotonic() - self.began, worked=self.ready)
         self.ready = False
-        self.due = time.monotonic() + self.backoff.died(time.monotonic() - self.began)
 
     def fault(self) -> SupervisorError | None:
         """What it said was wrong, where starting it again cannot help by itself."""

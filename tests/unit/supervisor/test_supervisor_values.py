@@ -46,6 +46,13 @@ def test_the_first_death_costs_no_wait_and_the_next_ones_ever_more() -> None:
     assert backoff.died(60.0) == 0.0
 
 
+def test_what_worked_before_it_died_is_never_away_for_long() -> None:
+    backoff = Backoff()
+    waits = [backoff.died(3.0, worked=True) for _ in range(20)]
+    assert waits[:5] == [0.0, 0.1, 0.2, 0.4, 0.8]
+    assert max(waits) == 1.0
+
+
 def test_a_process_is_known_by_number_and_start_time() -> None:
     with subprocess.Popen(["sleep", "60"]) as child:
         identity = Identity.of(child.pid)
