@@ -45,9 +45,9 @@ RUN printf '#!/bin/sh\n[ "$1" = compose ] || { echo "docker: only compose is her
 # What installs things has no work in here: a third less to ship, and less to find fault with.
 RUN dpkg --purge --force-all $(dpkg-query -Wf '${Package}\n' | grep -xE "\
 adduser|apt|debconf|e2fsprogs|gpgv|libapt-pkg.*|libext2fs2.*|libgnutls30.*|libp11-kit0|libss2|libunistring.*|login|login.defs|logsave|passwd|perl-base|\
-python3-(distutils|lib2to3|pip|setuptools|venv|wheel|pip-whl|setuptools-whl)|python3.*-venv") \
+python3-(distutils|lib2to3|pip|pkg-resources|setuptools|venv|wheel|pip-whl|setuptools-whl)|python3.*-venv") \
  && cd /usr/local/lib && rm -rf python3*/ensurepip python3*/idlelib python3*/lib2to3 python3*/pydoc_data python3*/test python3*/tkinter python3*/turtledemo \
-      python3*/site-packages/* /usr/lib/python3*/pydoc_data /usr/lib/*/gconv /var/lib/dpkg/*-old \
+      python3*/site-packages/* /usr/lib/python3*/pydoc_data /usr/lib/*/gconv /var/lib/dpkg/*-old /var/lib/dpkg/info/*.symbols \
       /usr/share/doc /usr/share/man /usr/share/info /usr/share/locale /usr/share/zoneinfo /var/lib/apt /var/cache/* /var/log/* /root/.cache /tmp/*
 
 FROM scratch AS hub

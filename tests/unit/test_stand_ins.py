@@ -35,11 +35,11 @@ def test_an_override_changes_the_image_and_only_a_placeholder_gets_more() -> Non
         ("redis", "redis:8.2.0", f"{PREFIX}redis"),
         ("a-queue", "redis:7", f"{PREFIX}redis"),
         ("vectors", "qdrant/qdrant:v1.19.0", stand_ins.PLACEHOLDER),
-        ("scaler", HUB, None),
+        ("scaler", "aihub/hub:0.1.0", HUB),
         ("no-tag", "nginx", f"{PREFIX}nginx"),
     ],
 )
-def test_an_image_is_found_by_its_repository(service: str, image: str, stands: str | None) -> None:
+def test_an_image_is_found_by_its_repository(service: str, image: str, stands: str) -> None:
     assert stand_ins.image_for(service, image) == stands
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.support.images.build import build_all, wanted
-from tests.support.images.recipes import CHECKOUT, PREFIX, recipes
+from tests.support.images.recipes import CHECKOUT, HUB, PREFIX, recipes
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.timeout(900)]
 _PATIENCE = 60.0
@@ -160,11 +160,11 @@ def test_the_filter_lets_through_what_is_named_and_nothing_else() -> None:
 
 
 def test_our_own_image_is_small_and_has_no_rights() -> None:
-    image = json.loads(docker("image", "inspect", "aihub/hub:0.1.0"))[0]
+    image = json.loads(docker("image", "inspect", HUB))[0]
     assert image["Size"] < 300_000_000
     assert image["Config"]["User"] == "hub"
     programs = "aihub --version && envoy --version && docker compose version"
-    said = docker("run", "--rm", "--entrypoint", "sh", "aihub/hub:0.1.0", "-c", programs)
+    said = docker("run", "--rm", "--entrypoint", "sh", HUB, "-c", programs)
     assert "1.40" in said
 
 
@@ -176,7 +176,7 @@ def test_our_own_image_becomes_healthy_and_leaves_in_order(tmp_path_factory: pyt
     name = f"aihub-stand-in-{uuid.uuid4().hex[:8]}"
     mount = f"{folder}:/srv/aihub:ro"
     words = ["up", "--catalog", "compose.yml"]
-    docker("run", "--detach", "--name", name, "--health-interval=1s", "--volume", mount, "aihub/hub:0.1.0", *words)
+    docker("run", "--detach", "--name", name, "--health-interval=1s", "--volume", mount, HUB, *words)
     try:
         end = time.monotonic() + _PATIENCE
         while docker("inspect", "--format", "{{.State.Health.Status}}", name) != "healthy":

