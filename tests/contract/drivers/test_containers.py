@@ -12,8 +12,9 @@ import pytest
 
 from services.catalog.model import Containers, Port, Protocol, Scaling, Service
 from services.scaler.core.events import Appeared, Exited, Meddled
-from services.scaler.drivers.base import StartError
-from services.scaler.drivers.docker.engine import EngineAway
+from services.scaler.drivers.base import DriverError, StartError
+from services.scaler.drivers.docker import checks
+from services.scaler.drivers.docker.engine import EngineRefused
 from tests.contract.drivers.bench import text, until
 from tests.contract.drivers.docker_bench import IMAGE, DockerBench, docker
 from tests.support.engine.relay import Relay
@@ -246,6 +247,32 @@ async def test_networks_that_are_missing_are_made_as_compose_would(yard: DockerB
     assert await driver.inside() == [network]
 
 
+# -- health checks of the entry itself ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("may_exec", [True, False], ids=["run by us", "told by the engine"])
+async def test_a_service_with_a_health_check_alone_is_ready_when_that_passes(
+    yard: DockerBench, tmp_path: Path, may_exec: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not may_exec:
+        monkeypatch.setattr(checks.Check, "_passes", forbidden)
+    driver = await yard.driver()
+    service = yard.service(health="tcp")
+    test = ["CMD", "test", "-e", str(tmp_path / "well")]
+    yard.amend("svc", healthcheck={"test": test, "interval": "30s" if may_exec else "1s"})
+    await driver.start(service, "svc-1")
+    waiting = asyncio.create_task(driver.ready(service, "svc-1"))
+    await asyncio.sleep(0.5)
+    assert not waiting.done()
+    (tmp_path / "well").touch()
+    async with asyncio.timeout(5):
+        await waiting
+
+
+async def forbidden(check: checks.Check) -> bool:
+    raise EngineRefused(403, "not through this filter")
+
+
 # -- several, and what is not on demand --------------------------------------------------------------------------------
 
 
@@ -293,7 +320,7 @@ async def test_what_is_not_on_demand_is_brought_up_by_compose_and_never_ended(ya
 async def test_no_engine_is_told_with_place_and_remedy(yard: DockerBench, tmp_path: Path) -> None:
     driver = yard.make(host=f"unix://{tmp_path}/nothing.sock")
     driver.engine._patience = 0.1
-    with pytest.raises(EngineAway, match=r"no Docker Engine answers at unix://.*nothing.sock .*DOCKER_HOST"):
+    with pytest.raises(DriverError, match=r"no Docker Engine answers at unix://.*nothing.sock .*DOCKER_HOST"):
         await driver.adopt()
 
 
@@ -302,18 +329,19 @@ async def test_what_happened_while_the_engine_was_away_is_told_when_it_is_back(
 ) -> None:
     relay = Relay(tmp_path / "relay.sock")
     await relay.mend()
-    names = ("dead", "frozen", "well", "late")
+    names = ("dead", "frozen", "well", "anew", "late")
     services = {name: yard.service(name=name) for name in names}
     driver = yard.make(host=relay.host)
     yard.drivers.append(driver)
     yard.configure(driver)
     await driver.adopt()
-    containers = {name: await awake(yard, driver, services[name], f"{name}-1") for name in names[:3]}
+    containers = {name: await awake(yard, driver, services[name], f"{name}-1") for name in names[:4]}
     await driver.prepare(services["late"], quiet)
     await relay.cut()
     await until(lambda: not driver._watch.connected.is_set())
     docker("kill", containers["dead"])
     docker("pause", containers["frozen"])
+    docker("restart", "-t", "0", containers["anew"])
     [late] = [name for name in yard.containers() if name not in containers.values()]
     docker("start", late)
     starting = asyncio.create_task(driver.stop(services["well"], "well-1"))
@@ -321,10 +349,13 @@ async def test_what_happened_while_the_engine_was_away_is_told_when_it_is_back(
     assert not starting.done()
     await relay.mend()
     await starting
-    assert "SIGKILL" in (await yard.event(Exited)).reason
-    assert await yard.event(Meddled) == Meddled("frozen-1", "paused")
-    assert (await yard.event(Appeared)).found.service == "late"
-    assert len(yard.events) == 3
+    await until(lambda: len(yard.events) >= 5)
+    assert len(yard.events) == 5
+    ends = {event.replica: event.reason for event in yard.events if isinstance(event, Exited)}
+    assert "SIGKILL" in ends["dead-1"]
+    assert "started anew while the engine was away" in ends["anew-1"]
+    assert Meddled("frozen-1", "paused") in yard.events
+    assert {event.found.service for event in yard.events if isinstance(event, Appeared)} == {"late", "anew"}
     await driver.close()
     await relay.cut()
 

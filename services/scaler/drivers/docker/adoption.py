@@ -72,8 +72,5 @@ async def _settle(roster: Roster, containers: Containers, catalog: Catalog, live
         log.warning("replica %s of an earlier life is gone: %s", record.replica, error)
         roster.leave(live)
         return
-    live.checked = alive.checked
-    if alive.healthy:
-        live.healthy.set()
-    live.record = replace(live.record, endpoints=alive.endpoints, pid=alive.pid)
+    live.take(alive)
     roster.records.note(live.record)

@@ -7,7 +7,7 @@ each project. What the override says is the compose library's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,13 +57,14 @@ class Stacks:
         self._layout = layout
         self._stacks: Mapping[str, Stack] = {}
         self._lazy: Mapping[str, tuple[str, ...]] = {}
+        self._files: Sequence[str] = ()
         self._tokens: dict[str, Token] = {}
         self._asked: dict[str, asyncio.Task[Arranged]] = {}
         self._running: set[asyncio.Task[Arranged]] = set()
 
     def configure(self, catalog: Catalog) -> None:
         """Take in a catalogue; what has changed is asked for again at once, where a loop runs."""
-        self._stacks = catalog.stacks
+        self._stacks, self._files = catalog.stacks, catalog.files
         lazy: dict[str, list[str]] = {}
         for service in catalog.services.values():
             if service.lazy and service.containers:
@@ -146,8 +147,9 @@ class Stacks:
         stack = self._stacks.get(project)
         if stack is None:
             return ()
-        files = [*map(Path, stack.files), Path(stack.directory) / ".env"]
-        return (stack, self._lazy.get(project, ()), tuple(_stamp(file) for file in files))
+        below = f"{stack.directory}/"
+        read = {*stack.files, f"{below}.env", *(file for file in self._files if file.startswith(below))}
+        return (stack, self._lazy.get(project, ()), tuple(_stamp(Path(file)) for file in sorted(read)))
 
 
 def write_override(path: Path, resolved: Mapping[str, Any], lazy: Collection[str]) -> None:

@@ -21,6 +21,7 @@ from services.scaler.drivers.base import StartError
 from services.scaler.drivers.docker import naming
 from services.scaler.drivers.docker.arrangement import Arranged, Entry, Stacks
 from services.scaler.drivers.docker.book import Book, Container, State
+from services.scaler.drivers.docker.checks import Check, words
 from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
 from services.scaler.drivers.docker.images import Images
 
@@ -36,8 +37,8 @@ class Alive:
 
     endpoints: Mapping[str, str]
     pid: int | None
-    checked: bool
-    """It has a health check of its own."""
+    check: Check | None
+    """Its own health check, where it has one."""
     running: bool = True
     healthy: bool = False
 
@@ -193,11 +194,11 @@ class Containers:
         """Raises EngineRefused, EngineAway."""
         inspected = await self._engine.get(f"containers/{container}/json")
         state = inspected["State"]
-        test = ((inspected["Config"].get("Healthcheck") or {}).get("Test")) or ["NONE"]
+        test = words(inspected["Config"].get("Healthcheck"), inspected["Config"].get("Shell"))
         return Alive(
             endpoints=endpoints(service, inspected, self._engine.own_networks),
             pid=state.get("Pid") or None,
-            checked=test[0] != "NONE",
+            check=Check(self._engine, container, test) if test else None,
             running=bool(state.get("Running")),
             healthy=(state.get("Health") or {}).get("Status") == "healthy",
         )

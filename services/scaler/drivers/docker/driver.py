@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection, Coroutine, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from services.catalog.addresses import Addresses
@@ -71,6 +70,7 @@ class DockerDriver:
         self._grudges = Grudges(layout.state / "not-pausable.json")
         self._hands = Hands(self._roster, self._book, self._containers, post, self._spawn, self._gone)
         self._watch = Watch(self.engine, self._book, self._changed, self.images.forget)
+        self._watch.reconnected.append(self._hands.look_again)
         self._measuring = Measuring(self.engine, post)
         self.keeper = Keeper(self.engine, self.images, layout)
         self._preparing = Preparing(self._containers, self.stacks, self.images, self._pulls)
@@ -196,7 +196,8 @@ class DockerDriver:
         try:
             async with asyncio.timeout(service.wake.start_timeout):
                 alive = await self._started(service, container)
-            self._take(live, alive)
+            live.take(alive)
+            self._roster.records.note(live.record)
             if service.ports and not alive.endpoints and alive.running:
                 reach = ", ".join(sorted(self.engine.own_networks or ())) or "any network of this machine"
                 raise StartError(f"{service.name}: its container has no address that the hub can reach ({reach})")
@@ -210,15 +211,6 @@ class DockerDriver:
         if not now.runs or service.lazy:
             await self._containers.start(service, now)
         return await self._containers.look(service, container.id)
-
-    def _take(self, live: Replica, alive: Alive) -> None:
-        live.checked = alive.checked
-        if alive.healthy:
-            live.healthy.set()
-        if not alive.running:
-            live.end()
-        live.record = replace(live.record, endpoints=alive.endpoints, pid=alive.pid)
-        self._roster.records.note(live.record)
 
     async def ready(self, service: Service, replica: ReplicaId) -> None:
         live = self._roster.get(replica)

@@ -114,7 +114,7 @@ class Engine:
                     return json.loads(text) if answer.content_type == "application/json" and text else text
             except (EngineAway, aiohttp.ClientError) as error:
                 if time.monotonic() + pause > until:
-                    raise self.away(error) from error
+                    raise (error if isinstance(error, EngineAway) else self.away(error)) from error
             await asyncio.sleep(pause)
             pause = min(pause * 2, _RETRY_LONGEST)
 
@@ -139,7 +139,7 @@ class Engine:
             )
         except DockerError as error:
             if error.status == _UNREACHED:
-                raise self.away(error.message) from error
+                raise self.away("no connection") from error
             raise EngineRefused(error.status, error.message) from error
         except (aiohttp.ClientError, OSError) as error:
             raise self.away(error) from error

@@ -108,6 +108,29 @@ class Hands:
             self._gone(live, manner)
             self._post(Exited(live.id, f"{live.record.service} {manner}{words}"))
 
+    def look_again(self) -> None:
+        """The engine was away: what seems to run as before may have been ended and started anew meanwhile."""
+        for live in self._roster:
+            if live.record.phase is not Phase.STARTING and not live.ended.done():
+                self._spawn(self._compare(live))
+
+    async def _compare(self, live: Replica) -> None:
+        service = self._roster.service_by_name(live.record.service)
+        container = self._book.get(live.record.container)
+        if service is None or container is None:
+            return
+        try:
+            alive = await self._containers.look(service, container.id)
+        except (EngineRefused, EngineAway):
+            return  # Its end is told by its event, or by the next look.
+        known = live.record.pid
+        if alive.running and known and alive.pid != known and not live.stopping and self._roster.get(live.id) is live:
+            live.stopping = True
+            live.end()
+            self._gone(live, "was ended")
+            self._post(Exited(live.id, f"{live.record.service} was ended and started anew while the engine was away"))
+            self.appears(container)
+
     async def _receive(self, service: Service, container: Container) -> None:
         fits = self._containers.fits(service, container)
         record = self._roster.by_hand(service, container, service.digest if fits else "")
@@ -129,10 +152,8 @@ class Hands:
                 return False
         await self._containers.nameless(service, container.id)
         alive = await self._containers.look(service, container.id)
-        guest.checked = alive.checked
-        if alive.healthy:
-            guest.healthy.set()
-        guest.record = replace(guest.record, endpoints=alive.endpoints, pid=alive.pid, phase=Phase.READY)
+        guest.take(alive)
+        guest.record = replace(guest.record, phase=Phase.READY)
         now = self._book.get(container.id)
         if now is not None and now.state is State.PAUSED:
             guest.record = replace(guest.record, phase=Phase.PAUSED)

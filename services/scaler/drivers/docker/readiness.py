@@ -11,7 +11,7 @@ import asyncio
 import socket
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -140,14 +140,24 @@ def split(endpoint: str) -> tuple[str, int]:
 
 
 async def _ready(service: Service, live: Replica, seen: Seen) -> None:
-    if live.checked and (service.health == "tcp" or not service.ports):
+    if live.check is not None and (service.health == "tcp" or not service.ports):
         # Its own check knows more than an open port does.
-        seen.note("its health check has not said healthy")
-        await live.healthy.wait()
+        seen.note("its health check has not passed")
+        await _either(live.healthy.wait(), live.check.passed())
     if service.ports:
         await _answers(service, live.record.endpoints, seen)
-    elif not live.checked:
+    elif live.check is None:
         await asyncio.sleep(_ALIVE_WITHOUT_PORT)
+
+
+async def _either(*waits: Coroutine[Any, Any, Any]) -> None:
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _answers(service: Service, endpoints: Mapping[str, str], seen: Seen) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from services.scaler.drivers.docker.book import What
+from services.scaler.drivers.docker.checks import Check
+from services.scaler.drivers.docker.containers import Alive
 from services.scaler.drivers.docker.records import Record
 
 
@@ -26,8 +29,8 @@ class Replica:
         """Done when its container has stopped running."""
         self.healthy = asyncio.Event()
         """Its own health check has said `healthy` since it was started."""
-        self.checked = False
-        """Its container has a health check of its own."""
+        self.check: Check | None = None
+        """Its container's own health check."""
         self.thawed: asyncio.Task[None] | None = None
         """Looks at it in the seconds after a thaw."""
 
@@ -38,6 +41,15 @@ class Replica:
     def end(self) -> None:
         if not self.ended.done():
             self.ended.set_result(None)
+
+    def take(self, alive: Alive) -> None:
+        """What its container is like, now that it runs."""
+        self.check = alive.check
+        if alive.healthy:
+            self.healthy.set()
+        if not alive.running:
+            self.end()
+        self.record = replace(self.record, endpoints=alive.endpoints, pid=alive.pid)
 
     def unwatch(self) -> None:
         if self.thawed is not None:

@@ -30,6 +30,9 @@ class Roster:
     def service_of(self, container: Container) -> Service | None:
         return self._services.get((container.project, container.service))
 
+    def service_by_name(self, name: str) -> Service | None:
+        return next((service for service in self._services.values() if service.name == name), None)
+
     def get(self, replica: ReplicaId) -> Replica | None:
         return self._replicas.get(replica)
 
