@@ -111,8 +111,8 @@ class PrivateEngine:
 
 @contextmanager
 def private_engine(folder: Path, *images: str, restores: bool = False) -> Iterator[PrivateEngine]:
-    """Start one with these images of the machine's own engine. Inside, this thread and what it starts are in its network,
-    and DOCKER_HOST names it. Raises NoEngine."""
+    """Start one with these images of the machine's own engine. Inside, this thread and what it starts are in its
+    network, and DOCKER_HOST names it. Raises NoEngine."""
     folder.mkdir(parents=True, exist_ok=True)
     engine = PrivateEngine(folder, restores=restores)
     before = os.environ.get("DOCKER_HOST")
