@@ -13,11 +13,12 @@ import sysconfig
 import urllib.request
 
 READY = 8109
+MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
 
 def listener(name, address, number, routes, tls):
     manager = {
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": MANAGER,
         "stat_prefix": name,
         "use_remote_address": True,
         "upgrade_configs": [{"upgrade_type": "websocket"}],
@@ -82,7 +83,15 @@ def main(verb):
         if "_format_version" not in file.read():
             sys.exit("no declarative file")
     envoy = f"{sysconfig.get_path('purelib')}/envoy/_bin/envoy"
-    words = ["--config-yaml", json.dumps(bootstrap()), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"]
+    words = [
+        "--config-yaml",
+        json.dumps(bootstrap()),
+        "--concurrency",
+        "1",
+        "--disable-hot-restart",
+        "--log-level",
+        "warn",
+    ]
     os.execv(envoy, [envoy, *words])
 
 
