@@ -40,6 +40,11 @@ class Layout:
         return cls(Path(data).expanduser().resolve() if data else default_data().resolve())
 
     @property
+    def mark(self) -> str:
+        """What every container that belongs to the hub as such carries, as its label `aihub.data`."""
+        return hashlib.sha256(os.fsencode(self.data)).hexdigest()[:12]
+
+    @property
     def lock(self) -> Path:
         return self.data / "lock"
 

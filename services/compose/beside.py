@@ -5,7 +5,10 @@ Owns compose's own names for both, and the mark by which an override of ours is 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+from services.catalog.dotenv import DotenvFault, parse
 
 DEFAULTS = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 """In compose's order: the first one that is there is the project's."""
@@ -36,8 +39,11 @@ def override_of(file: Path) -> Path:
 
 
 def files_of(file: Path) -> list[Path]:
-    """The file, then the override that goes with it: compose's own, and for a file that compose is told of by `-f`
-    only one that `aihub adopt` wrote."""
+    """The file and those that go with it: where `COMPOSE_FILE` in the `.env` beside it names it first, all that stand
+    there; else compose's own override, and for a file that compose is told of by `-f` only one of `aihub adopt`.
+    """
+    if named := _named_together(file):
+        return named
     override = override_of(file)
     return [file, override] if override.is_file() and (is_default(file) or is_ours(override)) else [file]
 
@@ -45,7 +51,20 @@ def files_of(file: Path) -> list[Path]:
 def watched(file: Path) -> list[Path]:
     """Files whose coming or going changes `files_of`."""
     names = [*DEFAULTS, *OVERRIDES] if file.name in DEFAULTS else []
-    return [file, *(file.parent / name for name in names if name != file.name), override_of(file)]
+    others = [*_named_together(file)[1:], file.parent / ".env"]
+    return [file, *(file.parent / name for name in names if name != file.name), override_of(file), *others]
+
+
+def _named_together(file: Path) -> list[Path]:
+    """Empty where the `.env` names no files, or others first."""
+    env = file.parent / ".env"
+    try:
+        said = parse(env.read_text("utf-8-sig"), {})
+    except (OSError, UnicodeDecodeError, DotenvFault):
+        return []  # the catalogue's reader tells what is wrong with it
+    names = (said.get("COMPOSE_FILE") or "").split(said.get("COMPOSE_PATH_SEPARATOR") or os.pathsep)
+    paths = [Path(os.path.normpath(file.parent / name)) for name in names if name]
+    return paths if paths and paths[0] == file else []
 
 
 def is_ours(override: Path) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 _DAYS = 825
 """Longer ones are refused by some clients."""
+_RENEW = 30 * 86400
 
 
 class CertificateFault(Exception):
@@ -16,13 +17,13 @@ class CertificateFault(Exception):
 
 def ensure(folder: Path, domain: str, given: tuple[Path, Path] | None) -> tuple[Path, Path]:
     """Certificate chain and key to serve with, readable by the owner alone. `given` is used as it is. A self-made one
-    is for DOMAIN and *.DOMAIN, made once. Raises CertificateFault."""
+    is for DOMAIN and *.DOMAIN, made once and again a month before it ends. Raises CertificateFault."""
     if given is not None:
         _check_pair(*given)
         return given
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     certificate, key = folder / f"{domain}.crt", folder / f"{domain}.key"
-    if not (certificate.exists() and key.exists()):
+    if not (certificate.exists() and key.exists()) or _ends_within(certificate, _RENEW):
         _make(certificate, key, domain)
     return certificate, key
 
@@ -52,10 +53,13 @@ def _check_pair(certificate: Path, key: Path) -> None:
     ]
     if public[0] != public[1]:
         raise CertificateFault(f"{key} is not the key of {certificate}")
-    if subprocess.run(
-        ["openssl", "x509", "-in", certificate, "-noout", "-checkend", "0"], capture_output=True
-    ).returncode:
+    if _ends_within(certificate, 0):
         raise CertificateFault(f"{certificate} has expired")
+
+
+def _ends_within(certificate: Path, seconds: int) -> bool:
+    command = ["openssl", "x509", "-in", str(certificate), "-noout", "-checkend", str(seconds)]
+    return subprocess.run(command, capture_output=True, check=False).returncode != 0
 
 
 def _openssl(*words: str) -> str:

@@ -1,7 +1,9 @@
 """The `.env` beside the compose file: credentials made once, kept for ever, readable by its owner alone.
 
 A variable is a credential of the hub's own where its name is `HUB_…_PASSWORD`, `…_TOKEN`, `…_SECRET` or `…_KEY`. Keys
-that only the user can have (of some provider) are named otherwise and never made up.
+that only the user can have (of some provider) are named otherwise and never made up. Beside them stands what the last
+deploy said of this machine, so that `docker compose` by hand, and the compose inside the hub's container, mean the same
+deployment.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pathlib import Path
 from services.catalog.dotenv import DotenvFault, parse
 
 _OWN = re.compile(r"HUB_[A-Z0-9_]*_(?:PASSWORD|TOKEN|SECRET|KEY)\Z")
+_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=")
 _HEADER = "# Credentials of this hub, made when it was first deployed. Keep this file: data was written with them.\n"
 _BYTES = 24
 
@@ -42,20 +45,35 @@ def read(path: Path) -> Mapping[str, str]:
         raise EnvFileFault(f"{path}:{error.line}: {error}. Mend the line; nothing was changed.") from error
 
 
-def complete(path: Path, wanted: Iterable[str], fixed: Mapping[str, str]) -> list[str]:
-    """Add what the file lacks: random credentials for `wanted`, and `fixed` values. What is there is never changed, in
-    value or in place. Returns the names that were added. The file is 0600 afterwards. Raises EnvFileFault, OSError.
+def complete(path: Path, wanted: Iterable[str], settings: Mapping[str, str | None]) -> list[str]:
+    """Draw a random value for each credential of `wanted` that the file lacks; what is there is never changed. Bring
+    `settings` up to date, in place where the file has them; None: the line goes. Every other line stays as it is.
+    Returns the names of new credentials. The file is 0600 afterwards. Raises EnvFileFault, OSError.
     """
     there = read(path)
-    added = {name: value for name, value in fixed.items() if name not in there}
-    added |= {name: secrets.token_hex(_BYTES) for name in wanted if is_credential(name) and not there.get(name)}
-    if added:
+    drawn = {name: secrets.token_hex(_BYTES) for name in wanted if is_credential(name) and not there.get(name)}
+    said = {name: value for name, value in {**settings, **drawn}.items() if there.get(name) != value}
+    if said:
         text = path.read_text(encoding="utf-8") if path.exists() else _HEADER
-        text += "" if not text or text.endswith("\n") else "\n"
-        _write(path, text + "".join(f"{name}={_quoted(value)}\n" for name, value in added.items()))
+        _write(path, _with(text, said))
     elif path.exists() and path.stat().st_mode & 0o077:
         path.chmod(0o600)
-    return list(added)
+    return list(drawn)
+
+
+def _with(text: str, said: Mapping[str, str | None]) -> str:
+    kept: list[str] = []
+    placed: set[str] = set()
+    for line in text.splitlines():
+        found = _LINE.match(line)
+        name = found[1] if found else ""
+        if name not in said:
+            kept.append(line)
+        elif said[name] is not None and name not in placed:
+            kept.append(f"{name}={_quoted(said[name] or '')}")
+            placed.add(name)
+    kept += [f"{name}={_quoted(value)}" for name, value in said.items() if value is not None and name not in placed]
+    return "".join(f"{line}\n" for line in kept)
 
 
 def _quoted(value: str) -> str:

@@ -6,18 +6,24 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from services.deploy import certificate, credentials, plan, preflight
+from services.catalog.kong.__main__ import write as write_kong
+from services.catalog.kong.fill import Environment, FillError, filled
+from services.deploy import access, built, certificate, credentials, docker, leavings, plan, preflight, waiting
 from services.deploy.docker import Compose, DockerFault
 from services.deploy.plan import Env, Phase
 from services.deploy.preflight import Finding
+from services.layout import Layout
 
-_FILE = "docker-compose.distributed-ai.yml"
-_PROD = "docker-compose.prod.yml"
+FILE = "docker-compose.distributed-ai.yml"
+PROD = "docker-compose.prod.yml"
+PROJECT = "distributed-ai"
 _HUB = "scaler"
 _WAIT = "600"
 """Seconds within which all of a phase must be up and healthy."""
+_PERSISTENT = "HUB_PERSISTENT_REPLICAS"
 
 Say = Callable[[str], None]
 
@@ -34,16 +40,17 @@ class Refused(Exception):
         return all(finding.is_port for finding in self.findings)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Deployment:
     root: Path
     """Of the checkout: where the compose file stands."""
-    data: Path
+    layout: Layout
     env: Env
     domain: str = "localhost"
     tls: tuple[Path, Path] | None = None
     overrides: tuple[Path, ...] = ()
     """Further compose files, merged last: other images on a machine without a registry."""
+    project: str = PROJECT
     say: Say = print
 
     @property
@@ -51,48 +58,63 @@ class Deployment:
         return self.root / ".env"
 
     @property
-    def compose(self) -> Compose:
-        files = [self.root / _FILE, *([self.root / _PROD] if self.env is Env.PROD else []), *self.overrides]
-        return Compose(self.root, tuple(files), self.variables)
+    def files(self) -> tuple[Path, ...]:
+        return (self.root / FILE, *([self.root / PROD] if self.env is Env.PROD else []), *self.overrides)
 
-    @property
-    def variables(self) -> dict[str, str]:
-        """What the compose file asks of the machine; beside the credentials of `.env`."""
-        found = {
+    @cached_property
+    def compose(self) -> Compose:
+        said = {name: value for name, value in self.settings.items() if value is not None and name.startswith("HUB_")}
+        return Compose(self.root, self.project, self.files, said)
+
+    @cached_property
+    def settings(self) -> dict[str, str | None]:
+        """What the compose files ask of the machine, beside credentials; None: not in this environment."""
+        prod = self.env is Env.PROD
+        folder = self.layout.data / "tls"
+        chain, key = self.tls or (folder / f"{self.domain}.crt", folder / f"{self.domain}.key")
+        return {
+            "COMPOSE_PROJECT_NAME": self.project,
+            "COMPOSE_FILE": os.pathsep.join(map(str, self.files)),
+            "HUB_ENV": self.env.value,
             "HUB_ROOT": str(self.root),
-            "HUB_DATA": str(self.data),
+            "HUB_DATA": str(self.layout.data),
             "HUB_UID": str(os.getuid()),
             "HUB_GID": str(os.getgid()),
             "HUB_DOMAIN": self.domain,
-            "HUB_ENV": self.env.value,
+            "HUB_KONG_FILE": str(self._kong_file) if prod else None,
+            "HUB_TLS_CERT": str(chain) if prod else None,
+            "HUB_TLS_KEY_FILE": str(key) if prod else None,
         }
-        if self.env is Env.PROD:
-            folder = self.data / "tls"
-            chain, key = self.tls or (folder / f"{self.domain}.crt", folder / f"{self.domain}.key")
-            found |= {"HUB_TLS_CERT": str(chain), "HUB_TLS_KEY_FILE": str(key)}
-        return found
+
+    @property
+    def _kong_file(self) -> Path:
+        return self.layout.data / "kong" / "kong.yml"
 
     # -- verbs ---------------------------------------------------------------------------------------------------------
 
     def up(self, phase: Phase) -> None:
         """Bring the phase up; again: nothing but what has changed. Raises Refused, DockerFault, EnvFileFault,
-        CertificateFault, OSError."""
+        CertificateFault, FillError, OSError."""
         resolved = self.check(phase)
-        self.prepare()
-        names = plan.services_of(resolved, phase)
-        self.say(f"phase {phase}: {len(names)} services")
-        self.compose.show("--profile", "monitor", "up", "-d", "--wait", "--wait-timeout", _WAIT, *names)
+        self.prepare(phase)
+        self._build(resolved, phase)
+        for part in phase.parts:
+            self._bring_up(resolved, part)
+        self.tell_access()
 
     def check(self, phase: Phase) -> plan.Resolved:
-        """The preflight, told line by line. Raises Refused, DockerFault."""
+        """The preflight, told line by line; nothing is changed. Raises Refused, DockerFault."""
         engine, findings = preflight.of_docker()
+        findings += preflight.files(self.root, self.overrides)
         for finding in findings:
             self._tell(finding)
         if engine is None or not all(finding.ok for finding in findings):
             raise Refused([finding for finding in findings if not finding.ok])
-        credentials.complete(self.env_file, self._credentials(), {})
         resolved = self.compose.resolved()
-        found = list(preflight.of_machine(engine, resolved, plan.services_of(resolved, phase)))
+        found = list(
+            preflight.of_machine(engine, self.project, self.layout, resolved, plan.services_of(resolved, phase))
+        )
+        found += preflight.local_hub(self.layout, _HUB in docker.services_running(self.project))
         for finding in found:
             self._tell(finding)
         against = [finding for finding in found if finding.fatal and not finding.ok]
@@ -100,30 +122,98 @@ class Deployment:
             raise Refused(against)
         return resolved
 
-    def prepare(self) -> None:
-        """Write what the containers read: certificates, and folders of the right owner."""
-        self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self.env is Env.PROD:
-            chain, _ = certificate.ensure(self.data / "tls", self.domain, self.tls)
-            self.say(f"certificate: {chain}")
-
-    def down(self, *, volumes: bool) -> None:
-        """End every container of every profile, and the networks; data and `.env` stay, but for `volumes`."""
-        # The hub first: it ends what it woke and takes its own containers off the networks.
-        if self.compose.ask("ps", "--quiet", _HUB).strip():
-            self.compose.show("stop", _HUB)
-        words = ["--profile", "*", "down", "--remove-orphans", *(["--volumes"] if volumes else [])]
-        self.compose.show(*words)
-
-    def status(self) -> None:
-        self.compose.show("--profile", "*", "ps", "--all")
-
-    def _credentials(self) -> list[str]:
+    def foretell(self, phase: Phase) -> None:
+        """The preflight, and what `up` would do after it. Raises as `check`."""
+        resolved = self.check(phase)
         names = [name for name in self.compose.variables() if credentials.is_credential(name)]
         made = credentials.read(self.env_file)
-        if new := [name for name in names if not made.get(name)]:
-            self.say(f"credentials: {len(new)} new ones in {self.env_file.name}")
-        return names
+        new = [name for name in names if not made.get(name)]
+        self.say(f"would write {self.env_file}: {len(new)} new credentials, settings of this machine")
+        for own in built.own_images(resolved):
+            if why := built.why_due(own):
+                self.say(f"would build {own.reference}: {why}")
+        for part in phase.parts:
+            self.say(f"would bring up {part}: {', '.join(plan.services_of(resolved, part))}")
+
+    def prepare(self, phase: Phase) -> None:
+        """Write what the containers read: credentials and settings, certificate, Kong's file."""
+        self.layout.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings = dict(self.settings)
+        if Phase.AI in phase.parts:
+            # The hub reads it there: from this phase on it keeps the persistent ones of its services running.
+            settings[_PERSISTENT] = "1"
+        names = [name for name in self.compose.variables() if credentials.is_credential(name)]
+        wanted = [*names, *(["HUB_GATEWAY_KEY"] if self.env is Env.PROD else [])]
+        if new := credentials.complete(self.env_file, wanted, settings):
+            self.say(f"credentials: {len(new)} new ones in {self.env_file}")
+        if self.env is Env.PROD:
+            chain, _ = certificate.ensure(self.layout.data / "tls", self.domain, self.tls)
+            self.say(f"certificate: {chain}")
+            rendered = (self.root / "config" / "kong" / "kong.yml").read_text("utf-8")
+            variables = {**credentials.read(self.env_file), "HUB_DOMAIN": self.domain}
+            write_kong(self._kong_file, filled(rendered, Environment.PROD, variables))
+
+    def down(self, *, volumes: bool) -> None:
+        """End every container of every profile, and the networks; data and `.env` stay, but for `volumes`. Raises
+        DockerFault, EnvFileFault, OSError."""
+        # The hub first: it ends what it woke and takes its own containers off the networks.
+        if _HUB in docker.services_running(self.project):
+            self.compose.show("stop", _HUB)
+        removed = leavings.remove(self.layout)
+        words = ["--profile", "*", "down", "--remove-orphans", *(["--volumes"] if volumes else [])]
+        self.compose.show(*words)
+        removed += leavings.remove_networks(self.layout)
+        if removed:
+            self.say(f"removed what the hub had made: {', '.join(removed)}")
+        if self.env_file.exists():
+            credentials.complete(self.env_file, [], {_PERSISTENT: None})
+        self.say("all of it is down" + ("; its volumes are gone too" if volumes else "; volumes and .env stay"))
+
+    def status(self) -> None:
+        """Raises DockerFault."""
+        containers = self.compose.containers()
+        running = [one for one in containers if one.state != "exited" and one.state != "created"]
+        for one in sorted(running, key=lambda one: one.service):
+            self.say(f"{one.service:<20} {one.state}{f', {one.health}' if one.health else ''}")
+        self.say(f"{len(running)} containers run, {len(containers) - len(running)} rest ({self.project}, {self.env})")
+        self.tell_access()
+
+    def tell_access(self) -> None:
+        resolved, running = self.compose.resolved(), docker.services_running(self.project)
+        for line in access.table(resolved, running, self.env, self.domain):
+            self.say(line)
+        if lines := access.to_try(resolved, running, self.env, self.domain):
+            self.say("\nTo try:")
+            for line in lines:
+                self.say(f"  {line}")
+
+    # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def _build(self, resolved: plan.Resolved, phase: Phase) -> None:
+        needed = set(plan.images(resolved, plan.services_of(resolved, phase)).values())
+        for own in built.own_images(resolved):
+            if own.reference in needed and (why := built.why_due(own)):
+                self.say(f"building {own.reference}: {why}")
+                built.build(own)
+
+    def _bring_up(self, resolved: plan.Resolved, part: Phase) -> None:
+        names = plan.services_of(resolved, part)
+        self.say(f"phase {part}: {', '.join(names)}")
+        # Listed, not by profile: each phase is what the plan says and nothing beside it.
+        self.compose.show("--profile", "*", "up", "--detach", "--wait", "--wait-timeout", _WAIT, "--no-build", *names)
+        self._renew_readers(resolved, names)
+        if part is Phase.AI and _HUB in docker.services_running(self.project):
+            waiting.until_awake(self.layout, plan.kept_awake(self.compose.resolved()), self.say)
+
+    def _renew_readers(self, resolved: plan.Resolved, names: Sequence[str]) -> None:
+        """A container reads its configuration when it starts, and sees a file that was replaced only from then on."""
+        below = [self.root / "config", self.root / "monitoring", self.layout.data / "kong", self.layout.data / "tls"]
+        containers = {one.service: one.name for one in self.compose.containers() if one.state == "running"}
+        for name in names:
+            sources = plan.bound_files(resolved, name, below)
+            if name in containers and sources and _newest(sources) > docker.started_at(containers[name]):
+                self.say(f"{name}: its configuration has changed since it started")
+                self.compose.show("restart", name)
 
     def _tell(self, finding: Finding) -> None:
         self.say(f"{'ok   ' if finding.ok else 'WRONG' if finding.fatal else 'note '} {finding.name}: {finding.detail}")
@@ -131,7 +221,15 @@ class Deployment:
             self.say(f"      {finding.remedy}")
 
 
+def _newest(sources: Sequence[Path]) -> float:
+    """When one of these files, or of those below, last changed or was put there."""
+    files = [file for source in sources for file in ([source] if source.is_file() else source.rglob("*"))]
+    return max((file.stat().st_ctime for file in files if file.is_file()), default=0.0)
+
+
 def tell_fault(error: Exception) -> None:
-    print(f"error: {error}", file=sys.stderr)
+    faults = error.faults if isinstance(error, FillError) else (str(error),)
+    for fault in faults:
+        print(f"error: {fault}", file=sys.stderr)
     if isinstance(error, DockerFault) and error.remedy:
         print(error.remedy, file=sys.stderr)

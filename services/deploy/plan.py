@@ -1,6 +1,6 @@
 """What belongs to which phase, what it publishes and which credentials it asks for: read off the resolved compose file.
 
-Pure. The document is what `docker compose config --format json` gives, with all profiles.
+Pure. The document is what `docker compose config` gives, with all profiles.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 Resolved = Mapping[str, Any]
@@ -26,6 +27,11 @@ class Phase(StrEnum):
     MONITOR = "monitor"
     ALL = "all"
 
+    @property
+    def parts(self) -> tuple[Phase, ...]:
+        """Those it consists of, in the order in which they come up."""
+        return (Phase.INFRA, Phase.AI, Phase.MONITOR) if self is Phase.ALL else (self,)
+
 
 @dataclass(frozen=True, slots=True)
 class Published:
@@ -42,6 +48,30 @@ def services_of(resolved: Resolved, phase: Phase) -> tuple[str, ...]:
 
 def lazy_services(resolved: Resolved) -> tuple[str, ...]:
     return tuple(name for name, service in resolved.get("services", {}).items() if _is_lazy(service))
+
+
+def kept_awake(resolved: Resolved) -> tuple[str, ...]:
+    """Services of the hub's own that it keeps running, as `scaling.min_replicas` asks: it starts them, not compose."""
+    found = []
+    for name, service in resolved.get("services", {}).items():
+        scaling = (service.get("x-hub") or {}).get("scaling") or {}
+        if _is_lazy(service) and int(scaling.get("min_replicas") or 0) > 0:
+            found.append(name)
+    return tuple(found)
+
+
+def option(resolved: Resolved, service: str, name: str) -> str | None:
+    """Of a service's command, `--name=VALUE`."""
+    words = resolved.get("services", {}).get(service, {}).get("command") or ()
+    return next((word.partition("=")[2] for word in words if word.startswith(f"{name}=")), None)
+
+
+def bound_files(resolved: Resolved, service: str, below: Iterable[Path]) -> list[Path]:
+    """Files and folders under one of `below` that the service is given to read."""
+    roots = tuple(below)
+    mounts = resolved["services"][service].get("volumes") or ()
+    sources = [Path(mount["source"]) for mount in mounts if mount.get("type") == "bind"]
+    return [source for source in sources if any(source.is_relative_to(root) for root in roots)]
 
 
 def published(resolved: Resolved, names: Iterable[str]) -> Iterator[Published]:

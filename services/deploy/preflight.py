@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from services.deploy import docker, plan
+from services.deploy import built, docker, plan
 from services.deploy.docker import DockerFault, Engine
-from services.supervisor import ports
-from services.supervisor.config import Listen, SupervisorError
+from services.layout import Layout
+from services.supervisor import lock, ports
 
 _OLDEST_API = (1, 41)
 _OLDEST_COMPOSE = (2, 24)
@@ -19,6 +21,7 @@ _OLDEST_COMPOSE = (2, 24)
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 _DISK_FLOOR, _DISK_WISH = 5 << 30, 30 << 30
 _GIB = 1 << 30
+_HUB = "scaler"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,56 @@ def of_docker() -> tuple[Engine | None, list[Finding]]:
     return engine, found
 
 
-def of_machine(engine: Engine, resolved: plan.Resolved, names: Sequence[str]) -> Iterator[Finding]:
+def of_machine(
+    engine: Engine, project: str, layout: Layout, resolved: plan.Resolved, names: Sequence[str]
+) -> Iterator[Finding]:
+    """What hinders these services of the project."""
     yield _memory(plan.memory_reserved(resolved, names))
     yield _disk(engine)
+    yield from _data(layout)
+    yield from _builder(resolved, names)
     yield from _architectures(engine, resolved, names)
-    yield from _ports(resolved, names)
+    yield from _ports(project, resolved, names)
+
+
+def _data(layout: Layout) -> Iterator[Finding]:
+    short = layout.run.is_relative_to(layout.data)
+    if not short:
+        yield Finding(
+            "data folder", f"{layout.data}: too long a path for sockets", False, "Choose a shorter one: --data DIR"
+        )
+        return
+    folder = next(path for path in (layout.data, *layout.data.parents) if path.is_dir())
+    if not os.access(folder, os.W_OK):
+        yield Finding("data folder", f"{folder} cannot be written by this user", False, "Choose another: --data DIR")
+        return
+    yield Finding("data folder", str(layout.data))
+
+
+def local_hub(layout: Layout, hub_container: bool) -> Iterator[Finding]:
+    """A hub of processes on the same data folder would keep the one in its container out."""
+    if not hub_container and (pid := lock.holder(layout.lock)) is not None:
+        detail = f"a hub without containers (pid {pid}) runs on {layout.data}"
+        yield Finding("hub", detail, False, "End it: aihub down; or choose another folder: --data DIR")
+
+
+def files(root: Path, overrides: Sequence[Path]) -> Iterator[Finding]:
+    """The hub in its container reads the compose files too, and of this machine it sees the checkout alone."""
+    for path in overrides:
+        if not path.is_file():
+            yield Finding("override", f"{path}: no such file", False, "Name one that is there: --override FILE")
+        elif not path.is_relative_to(root):
+            yield Finding("override", f"{path} is not below {root}", False, "Put it there")
+
+
+def _builder(resolved: plan.Resolved, names: Sequence[str]) -> Iterator[Finding]:
+    due = [
+        own.reference for own in built.own_images(resolved) if own.reference in plan.images(resolved, names).values()
+    ]
+    missing = [reference for reference in due if docker.image_labels(reference) is None]
+    if missing and not docker.has_builder():
+        remedy = "Install docker-buildx-plugin (docs.docker.com/build/install-buildx)."
+        yield Finding("build", f"{', '.join(missing)} has to be built, and docker has no buildx", False, remedy)
 
 
 def _memory(reserved: int) -> Finding:
@@ -92,33 +140,50 @@ def _architectures(engine: Engine, resolved: plan.Resolved, names: Sequence[str]
             yield Finding("image", f"{image} of {name} is for {built_for}, this engine runs {here}", False, remedy)
 
 
-def _ports(resolved: plan.Resolved, names: Sequence[str]) -> Iterator[Finding]:
-    own = resolved.get("name", "")
+def _ports(project: str, resolved: plan.Resolved, names: Sequence[str]) -> Iterator[Finding]:
     held = docker.port_holders()
-    taken = 0
     wanted = list(plan.published(resolved, names))
-    for port in wanted:
-        container = held.get(port.number)
-        if container is not None and container.startswith(f"{own}-"):
-            continue
-        try:
-            ports.check_free(Listen(port.host, port.number))
-        except SupervisorError as error:
-            taken += 1
-            by = f" by the container {container}" if container else ""
-            detail = (
-                f"{port.host}:{port.number}, which {port.service} wants, is taken{by}"
-                if by
-                else str(error).partition("\n")[0]
-            )
-            remedy = (
-                f"docker stop {container}"
-                if container
-                else f"Free it, or change the port of {port.service} in the compose file."
-            )
-            yield Finding("port", f"{detail} ({port.service})" if not by else detail, False, remedy, is_port=True)
+    if _HUB in names and (listen := plan.option(resolved, _HUB, "--listen")):
+        host, _, number = listen.rpartition(":")
+        wanted.append(plan.Published(_HUB, host, int(number)))
+    running = docker.services_running(project)
+    taken = [found for port in wanted if port.service not in running and (found := _taken(port, held))]
+    yield from taken
     if not taken:
         yield Finding("ports", f"{len(wanted)} to publish, all free or ours")
+    if _HUB in names and _HUB not in running:
+        lazy = plan.published(resolved, plan.lazy_services(resolved))
+        yield from (replace(found, fatal=False) for port in lazy if (found := _taken(port, held)))
+
+
+def _taken(port: plan.Published, held: Mapping[int, tuple[str, str]]) -> Finding | None:
+    who, remedy = None, f"Free it, or change the port of {port.service} in the compose file."
+    if port.number in held:
+        owner, container = held[port.number]
+        who = f"the container {container}" + (f" of the project {owner}" if owner else "")
+        remedy = f"docker stop {container}"
+    elif (number := _refusal(port.host, port.number)) is None:
+        return None
+    elif number == errno.EADDRNOTAVAIL:
+        who, remedy = "nobody: this machine has no such address", f"Change it at {port.service} in the compose file."
+    else:
+        who = ports.holder(port.number) or "another program"
+    detail = f"{port.host}:{port.number}, which {port.service} wants, is taken by {who}"
+    return Finding("port", detail, False, remedy, is_port=True)
+
+
+def _refusal(host: str, number: int) -> int | None:
+    """Why the engine could not listen there; None where it could. Low ports it may have although we may not."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, number))
+            probe.listen(1)
+        except PermissionError:
+            return errno.EADDRINUSE if ports.holder(number) else None
+        except OSError as error:
+            return error.errno
+    return None
 
 
 def _dotted(version: Sequence[int]) -> str:

@@ -63,7 +63,8 @@ class EnvoyMesh:
             str(layout.admin_socket),
             str(layout.envoy_admin_socket),
             workers=concurrency,
-            domain=domain,
+            # Said once more it would be twice in the routes, which Envoy refuses.
+            domain=None if domain == DOMAIN else domain,
             tls=tls,
         )
         self._folders = GatewayFolders(layout)

@@ -231,3 +231,15 @@ def test_what_makes_another_container_makes_another_digest(write: Write, entry: 
 )
 def test_what_the_override_takes_over_or_compose_ignores_makes_no_other_digest(write: Write, entry: str) -> None:
     assert _digest(write, entry) == _digest(write, "x-a: b")
+
+
+def test_files_that_compose_file_names_together_are_one_project(write: Write) -> None:
+    one = write("services: {a: {image: x, expose: [1]}}", "compose.yml")
+    write("services: {a: {environment: {B: c}}}", "compose.prod.yml")
+    env = write("COMPOSE_FILE=compose.yml:compose.prod.yml\n", ".env")
+    reader = StackReader(environ=ENVIRON)
+    catalog = reader.read([one])
+    assert catalog.services["a"].environment == {"B": "c"}
+    assert {str(env), str(one.with_name("compose.prod.yml"))} <= set(catalog.files)
+    write("COMPOSE_FILE=other.yml:compose.yml\n", ".env")
+    assert reader.read([one]).services["a"].environment == {}

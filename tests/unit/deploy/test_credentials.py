@@ -24,10 +24,22 @@ def test_what_the_user_wrote_stays_where_it_stands(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     text = "# mine\nHUB_REDIS_PASSWORD='a b'   # chosen by hand\nOPENAI_API_KEY=\nno_newline=1"
     file.write_text(text)
-    assert complete(file, ["HUB_REDIS_PASSWORD", "HUB_N8N_KEY", "OPENAI_API_KEY"], {"A": "x y"}) == ["A", "HUB_N8N_KEY"]
+    assert complete(file, ["HUB_REDIS_PASSWORD", "HUB_N8N_KEY", "OPENAI_API_KEY"], {"A": "x y"}) == ["HUB_N8N_KEY"]
     assert file.read_text().startswith(text + "\n")
     found = read(file)
     assert (found["HUB_REDIS_PASSWORD"], found["A"], found["OPENAI_API_KEY"]) == ("a b", "x y", "")
+
+
+def test_settings_follow_the_last_deploy_each_in_its_place(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("HUB_ENV=dev\n# mine\nexport HUB_DATA=/old\nHUB_TLS_CERT=/c\nB=2\nHUB_ENV=twice\n")
+    complete(
+        file, [], {"HUB_ENV": "prod", "HUB_DATA": "/new folder", "HUB_TLS_CERT": None, "HUB_DOMAIN": "a.b", "C": None}
+    )
+    assert file.read_text() == "HUB_ENV=prod\n# mine\nHUB_DATA='/new folder'\nB=2\nHUB_DOMAIN=a.b\n"
+    before = file.stat().st_ino
+    complete(file, [], {"HUB_ENV": "prod", "HUB_TLS_CERT": None})
+    assert file.stat().st_ino == before
 
 
 def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:

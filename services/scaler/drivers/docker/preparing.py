@@ -6,6 +6,7 @@ Owns what is due and the order; how images are pulled and containers made stands
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Collection
 
 from services.catalog.model import Service
@@ -16,6 +17,9 @@ from services.scaler.drivers.docker.containers import Containers
 from services.scaler.drivers.docker.images import Images
 from services.scaler.drivers.docker.pull import Pulls
 
+BRING_UP = "AIHUB_BRING_UP"
+"""`0` in the environment: what is not on demand is brought up by a deployment, phase by phase, and not by the hub."""
+
 
 class Preparing:
     def __init__(self, containers: Containers, stacks: Stacks, images: Images, pulls: Pulls) -> None:
@@ -24,9 +28,11 @@ class Preparing:
         self._images = images
         self._pulls = pulls
         self._building = asyncio.Lock()
+        self._brings_up = os.environ.get(BRING_UP) != "0"
 
     async def prepare(self, service: Service, report: ProgressReport, taken: Collection[str]) -> None:
         """Raises PrepareError, StartError, EngineAway, EngineRefused."""
+        self._check_whose(service)
         try:
             _, entry = await self._stacks.entry(service)
         except ComposeError as error:
@@ -73,6 +79,7 @@ class Preparing:
         StartError."""
         if any(one.runs for one in self._containers.all_of(service)):
             return
+        self._check_whose(service)
         assert service.containers is not None
         own = service.containers
         try:
@@ -81,3 +88,13 @@ class Preparing:
         except (ComposeError, KeyError) as error:
             raise StartError(f"{service.name}: {error}") from error
         await self._containers.learn(own.stack, own.name)
+
+    def _check_whose(self, service: Service) -> None:
+        """Raises StartError where somebody else runs compose and has not started the service (yet)."""
+        if service.lazy or self._brings_up or any(one.runs for one in self._containers.all_of(service)):
+            return
+        assert service.containers is not None
+        raise StartError(
+            f"{service.name} is not on demand and does not run; compose starts it: `docker compose up -d"
+            f" {service.containers.name}`, or the next phase of the deployment"
+        )
