@@ -31,6 +31,9 @@ WAIT = 60
 _OPERATIONS = 64
 """In one transaction; older Consuls take no more."""
 
+_STRANGE = (KeyError, TypeError, ValueError, AttributeError)
+"""What reading an answer of another shape raises, in py-consul too."""
+
 
 class Away(Exception):
     """Consul does not answer, or something else does; the message says what was seen."""
@@ -48,11 +51,14 @@ class ConsulAt:
 
     def parts(self) -> tuple[str, str, int]:
         """Scheme, host, port. Raises ValueError."""
-        found = urlsplit(self.url if "//" in self.url else f"http://{self.url}")
-        if found.scheme not in ("http", "https") or not found.hostname or found.path.strip("/"):
+        try:
+            found = urlsplit(self.url if "//" in self.url else f"http://{self.url}")
+            port, host = found.port, found.hostname or ""
+        except ValueError:
+            port, host = None, ""
+        if not host or found.scheme not in ("http", "https") or found.path.strip("/"):
             raise ValueError(f"{self.url!r} is not the address of a Consul; one looks like http://127.0.0.1:8500")
-        host = f"[{found.hostname}]" if ":" in found.hostname else found.hostname
-        return found.scheme, host, found.port or (443 if found.scheme == "https" else 8500)
+        return found.scheme, f"[{host}]" if ":" in host else host, port or (443 if found.scheme == "https" else 8500)
 
 
 class Client(Calls):  # type: ignore[misc]  # py-consul has no types
@@ -88,23 +94,29 @@ def erased(key: str) -> dict[str, object]:
 
 
 async def asked(call: Awaitable[Any]) -> Any:
-    """What a call gives. Raises Away or Denied, nothing else."""
+    """What a call gives. Raises Away or Denied."""
     try:
         return await call
     except (ACLPermissionDenied, ACLDisabled) as error:
         raise Denied(str(error)) from error
     except TimeoutError as error:
         raise Away(f"no answer within {_LIMIT:g} s") from error
-    except (aiohttp.ClientError, OSError, ConsulException, ValueError) as error:
+    except (aiohttp.ClientError, OSError, ConsulException) as error:
         raise Away(str(error) or type(error).__name__) from error
+    except _STRANGE as error:
+        raise Away(_none_of_consuls(error)) from error
 
 
 def understood(read: Callable[[], T]) -> T:
     """What `read` makes of an answer. Raises Away where it is none of Consul's."""
     try:
         return read()
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Away(f"an answer that is none of Consul's ({type(error).__name__}: {error})") from error
+    except _STRANGE as error:
+        raise Away(_none_of_consuls(error)) from error
+
+
+def _none_of_consuls(error: Exception) -> str:
+    return f"an answer that is none of Consul's, {type(error).__name__}: {error}"
 
 
 class _Transport(HTTPClient):  # type: ignore[misc]
@@ -124,7 +136,7 @@ class _Transport(HTTPClient):  # type: ignore[misc]
         raw: bool = False,
     ) -> Awaitable[Any]:
         waits = any(key == "wait" for key, _ in params or ())
-        return self._ask("GET", callback, path, params, headers, limit=_LIMIT + WAIT * 17 / 16 if waits else _LIMIT)
+        return self._ask("GET", callback, path, params, headers, waits=waits)
 
     def put(
         self,
@@ -167,10 +179,22 @@ class _Transport(HTTPClient):  # type: ignore[misc]
         params: Sequence[tuple[str, Any]] | None,
         headers: Mapping[str, str] | None,
         data: str | bytes | None = None,
-        limit: float = _LIMIT,
+        waits: bool = False,
     ) -> Any:
         uri = cast(str, self.uri(path, params))
-        timeout = aiohttp.ClientTimeout(total=limit, sock_connect=_LIMIT)
-        async with self._session.request(method, uri, headers=headers, data=data, timeout=timeout) as answer:
+        timeout = aiohttp.ClientTimeout(total=_LIMIT + WAIT * 17 / 16 if waits else _LIMIT, sock_connect=_LIMIT)
+        between = (_only_once,) if waits else ()
+        async with self._session.request(
+            method, uri, headers=headers, data=data, timeout=timeout, middlewares=between
+        ) as answer:
             text = await answer.text(encoding="utf-8")
             return callback(Response(answer.status, answer.headers, text))
+
+
+async def _only_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """aiohttp asks again by itself where a connection breaks off. A new Consul would then let a query wait for an index
+    that only the old one had."""
+    try:
+        return await send(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise Away(str(error) or type(error).__name__) from error

@@ -84,7 +84,7 @@ class ConsulRegistry:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._notice(watcher))
-                group.create_task(self._tell(registrar))
+                group.create_task(self._tell(registrar, watcher))
                 group.create_task(self._watch(watcher))
         finally:
             await _leave(registrar)
@@ -109,15 +109,15 @@ class ConsulRegistry:
 
     # -- Consul's word about this hub ----------------------------------------------------------------------------------
 
-    async def _tell(self, registrar: Registrar) -> None:
+    async def _tell(self, registrar: Registrar, watcher: Watcher) -> None:
         pause = _PAUSE_FIRST
         while True:
-            if await self._tried("registration", self._keep(registrar)):
+            if await self._tried("registration", self._keep(registrar, watcher)):
                 pause = _PAUSE_FIRST
             await asyncio.sleep(pause)
             pause = min(pause * 2, _PAUSE_MOST)
 
-    async def _keep(self, registrar: Registrar) -> None:
+    async def _keep(self, registrar: Registrar, watcher: Watcher) -> None:
         """Ends when it is in doubt what Consul says."""
         self._doubt = False
         await registrar.look()
@@ -128,7 +128,9 @@ class ConsulRegistry:
             await registrar.follow(self._standings)
             self._well("registration")
             if loop.time() >= due:
-                self._doubt = not await registrar.feed()
+                if not await registrar.feed():
+                    self._doubt = True
+                    watcher.anew()
                 due = loop.time() + self._ttl / 3
             if not self._doubt:
                 with contextlib.suppress(TimeoutError):

@@ -33,6 +33,7 @@ class Watcher:
         self._instances: dict[str, tuple[Instance, ...]] = {}
         self._nameless: frozenset[str] = frozenset()
         self._group: asyncio.TaskGroup | None = None
+        self._all: asyncio.Task[None] | None = None
         self._watches: dict[str, asyncio.Task[None]] = {}
 
     def catalog(self, names: Iterable[str]) -> None:
@@ -46,12 +47,20 @@ class Watcher:
         """Watch for ever. Raises Away or Denied; may then be called again."""
         try:
             async with asyncio.TaskGroup() as self._group:
-                self._group.create_task(self._watch_all())
+                self._all = self._group.create_task(self._watch_all())
         except ExceptionGroup as faults:
             raise faults.exceptions[0] from None
         finally:
             self._group = None
             self._watches.clear()
+
+    def anew(self) -> None:
+        """Ask everything again: Consul has begun a new life, in which it would let a query wait for news of the old."""
+        if self._group is not None and self._all is not None:
+            for task in (self._all, *self._watches.values()):
+                task.cancel()
+            self._watches.clear()
+            self._all = self._group.create_task(self._watch_all())
 
     async def _watch_all(self) -> None:
         # What this hub has registered itself would wake one query a name at each wake and rest.

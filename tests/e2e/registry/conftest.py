@@ -38,9 +38,10 @@ class Hub:
     def __init__(self, agent: Agent, name: str = "box", *, token: str = "", ttl: float = 30.0) -> None:
         self.name = name
         self.learnt: list[ForeignServices] = []
+        self.on_news: Callable[[ForeignServices], None] = lambda _: None
         self._standings: dict[str, Standing] = {}
         at = ConsulAt(agent.url, token or agent.management)
-        self.registry = ConsulRegistry(at, Here(name, EDGE), self._read, self.learnt.append, ttl=ttl)
+        self.registry = ConsulRegistry(at, Here(name, EDGE), self._read, self._learn, ttl=ttl)
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -72,6 +73,10 @@ class Hub:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+    def _learn(self, foreign: ForeignServices) -> None:
+        self.learnt.append(foreign)
+        self.on_news(foreign)
 
     def _set(self, standing: Standing) -> None:
         self._standings[standing.service.name] = standing

@@ -206,7 +206,7 @@ async def test_two_hubs_on_one_consul_leave_each_other_alone(agent: Agent, hubs:
 
 
 async def test_a_consul_that_restarts_and_has_forgotten_everything_is_told_again(agent: Agent, hubs: MakeHub) -> None:
-    hub = hubs(agent)
+    hub = hubs(agent, ttl=6.0)
     hub.awake(CHROMA)
     hub.asleep(TABBY)
     hub.start()
