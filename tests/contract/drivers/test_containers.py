@@ -82,6 +82,17 @@ async def test_a_second_copy_is_never_started_beside_one_that_appeared(yard: Doc
     assert len(yard.containers()) == 1
 
 
+async def test_a_start_waits_for_the_stop_that_is_under_way_and_takes_its_container(yard: DockerBench) -> None:
+    driver = await yard.driver()
+    service = yard.service("stubborn", stop_grace=1.0)
+    name = await awake(yard, driver, service)
+    stopping = asyncio.create_task(driver.stop(service, "svc-1"))
+    await asyncio.sleep(0.1)
+    assert await awake(yard, driver, service, "svc-2") == name
+    assert stopping.done()
+    assert yard.containers() == [name]
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [

@@ -7,6 +7,7 @@ each project. What the override says is the compose library's.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from services.compose.command import ComposeCli
 from services.compose.override import override
 from services.compose.override import text as override_text
 from services.layout import Layout
+
+log = logging.getLogger(__name__)
 
 Token = tuple[Any, ...]
 _HEADER = """Made by the hub and written again at each change of the project: what is lazy belongs to its gateway.
@@ -120,9 +123,8 @@ class Stacks:
 
     def _done(self, task: asyncio.Task[Arranged]) -> None:
         self._running.discard(task)
-        # Whoever asks sees the fault; without anybody it is no fault of ours.
-        if not task.cancelled():
-            task.exception()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("%s", error)
 
     def _forget(self, project: str) -> None:
         self._tokens.pop(project, None)

@@ -159,6 +159,7 @@ class DockerDriver:
     async def start(self, service: Service, replica: ReplicaId) -> Running:
         if known := self._roster.get(replica):
             return _running(known.record)
+        await self._roster.ending(service)
         if why := replicas.hindrance(service, self._roster.of(service)):
             raise StartError(why)
         try:

@@ -46,6 +46,13 @@ class Roster:
     def of(self, service: Service) -> list[Replica]:
         return [live for live in self._replicas.values() if live.record.service == service.name]
 
+    async def ending(self, service: Service) -> None:
+        """Wait for those of the service that are being stopped: their containers are free then."""
+        for live in self.of(service):
+            if live.stopping:
+                async with live.verb:
+                    pass
+
     def __iter__(self) -> Iterator[Replica]:
         return iter(tuple(self._replicas.values()))
 
