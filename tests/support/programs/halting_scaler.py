@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from services.scaler.__main__ import main
+from services.scaler.drivers.docker import readiness
+from services.scaler.drivers.docker.containers import Containers
 from services.scaler.drivers.process import driver, pypi
 from services.scaler.drivers.process.containment import CgroupTree, WalkTree
 from services.scaler.mesh.resting import Resting
@@ -75,8 +77,10 @@ def arm(phase: str) -> None:
         case "pausing":  # all of it is frozen, its record says that it is ready
             WalkTree.freeze = halted_when_frozen(WalkTree.freeze)  # type: ignore[method-assign]
             CgroupTree.freeze = halted_when_frozen(CgroupTree.freeze)  # type: ignore[method-assign]
+            Containers.pause = halted_after(Containers.pause)  # type: ignore[method-assign, assignment]
         case "resuming":  # it runs again, nobody has seen it answer
             driver.until_back = halted_before(driver.until_back)  # type: ignore[assignment, attr-defined]
+            readiness.until_back = halted_before(readiness.until_back)  # type: ignore[assignment]
 
 
 if __name__ == "__main__":
