@@ -57,7 +57,8 @@ class ConsulRegistry:
         self._back = asyncio.Event()
         """Consul has just answered after a fault."""
         self._doubt = True
-        self._standings: tuple[Standing, ...] = ()
+        self._standings: tuple[Standing, ...] | None = None
+        """None until the fleet was read: until then nothing that Consul says is known to be wrong."""
         self._instances: Instances = {}
         self._foreign = ForeignServices()
         self._faults: dict[str, str] = {}
@@ -80,7 +81,7 @@ class ConsulRegistry:
         client = Client(self._at)
         registrar = Registrar(client, self._here, self._ttl)
         watcher = Watcher(client, self._here.hub, self._learn)
-        self._take_in(watcher)
+        self._changed.set()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._notice(watcher))
@@ -96,16 +97,17 @@ class ConsulRegistry:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            self._take_in(watcher)
+            await self._tried("the fleet", self._take_in(watcher))
             await asyncio.sleep(_GATHER)
 
-    def _take_in(self, watcher: Watcher) -> None:
+    async def _take_in(self, watcher: Watcher) -> None:
         standings = tuple(self._read())
         if standings != self._standings:
             self._standings = standings
+            self._news.set()
             watcher.catalog(standing.service.name for standing in standings)
             self._choose()
-            self._news.set()
+        self._well("the fleet")
 
     # -- Consul's word about this hub ----------------------------------------------------------------------------------
 
@@ -125,8 +127,9 @@ class ConsulRegistry:
         due = loop.time()
         while not self._doubt:
             self._news.clear()
-            await registrar.follow(self._standings)
-            self._well("registration")
+            if self._standings is not None:
+                await registrar.follow(self._standings)
+                self._well("registration")
             if loop.time() >= due:
                 if not await registrar.feed():
                     self._doubt = True
@@ -161,7 +164,7 @@ class ConsulRegistry:
         self._choose()
 
     def _choose(self) -> None:
-        foreign = selected(self._instances, self._standings)
+        foreign = selected(self._instances, self._standings or ())
         if foreign != self._foreign:
             self._foreign = foreign
             self._post(foreign)

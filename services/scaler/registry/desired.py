@@ -6,6 +6,7 @@ when it is about to rest. What sleeps has no instance; its state stands among th
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,6 +48,12 @@ class Here:
     def prefix(self) -> str:
         """Of all keys of this hub."""
         return f"aihub/{self.hub}/services/"
+
+
+def hub_name(host: str, data: str) -> str:
+    """A name for the hub that keeps this data folder on this machine: the same in each of its lives, and no other's."""
+    mark = hashlib.sha256(f"{host}:{data}".encode()).hexdigest()[:6]
+    return f"{re.sub('[^A-Za-z0-9-]', '-', host.partition('.')[0]).strip('-')[:48] or 'hub'}-{mark}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ class Hub:
         self.name = name
         self.learnt: list[ForeignServices] = []
         self.on_news: Callable[[ForeignServices], None] = lambda _: None
+        self.broken = False
+        """Nothing can be read of it."""
         self._standings: dict[str, Standing] = {}
         at = ConsulAt(agent.url, token or agent.management)
         self.registry = ConsulRegistry(at, Here(name, EDGE), self._read, self._learn, ttl=ttl)
@@ -83,6 +85,8 @@ class Hub:
         self.registry.changed()
 
     def _read(self) -> tuple[Standing, ...]:
+        if self.broken:
+            raise RuntimeError("the fleet does not settle")
         return tuple(self._standings.values())
 
 

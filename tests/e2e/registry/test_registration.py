@@ -186,6 +186,27 @@ async def test_a_new_life_of_the_hub_removes_what_an_earlier_one_left_and_keeps_
     assert await agent.value("aihub/box/services/tabby") == left
 
 
+async def test_a_fleet_that_cannot_be_read_takes_nothing_back(agent: Agent, hubs: MakeHub) -> None:
+    await agent.register("chroma", 8000, name="box-chroma-1", Meta={"aihub-hub": "box"})
+    hub = hubs(agent)
+    hub.broken = True
+    hub.start()
+
+    async def told() -> bool:
+        return "broke" in hub.registry.trouble
+
+    await within(2, told)
+    await asyncio.sleep(0.5)
+    assert await ids(agent, "chroma") == ["box-chroma-1"]
+    hub.broken = False
+    hub.awake(CHROMA, "chroma-2")
+
+    async def told_anew() -> bool:
+        return await ids(agent, "chroma") == ["box-chroma-2"] and not hub.registry.trouble
+
+    await within(2, told_anew)
+
+
 async def test_two_hubs_on_one_consul_leave_each_other_alone(agent: Agent, hubs: MakeHub) -> None:
     one, two = hubs(agent, "box"), hubs(agent, "box-b")
     for hub in (one, two):

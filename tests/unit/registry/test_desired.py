@@ -19,6 +19,7 @@ from services.scaler.registry.desired import (
     from_agent,
     from_keys,
     gateway_address,
+    hub_name,
 )
 from services.scaler.registry.standing import Standing
 
@@ -156,6 +157,13 @@ def test_keys_are_read_back_as_they_were_written() -> None:
 @pytest.mark.parametrize("text", [None, b"", b"{}", b"[]", b"7", b'{"state": "x", "since": "y", "reason": ""}'])
 def test_what_no_hub_has_written_is_no_entry(text: bytes | None) -> None:
     assert Entry.read(text) is None
+
+
+def test_a_hub_has_its_name_from_its_machine_and_its_data_folder() -> None:
+    assert hub_name("box.example", "/data") == hub_name("box.example", "/data")
+    assert hub_name("box", "/data") != hub_name("box", "/other")
+    for host in ("box.example", "", "-ä-", "_under_score", "b" * 200):
+        assert Here(hub_name(host, "/data")).hub
 
 
 @pytest.mark.parametrize("name", ["", "a/b", 'a"b', "-a", "a" * 64, "ä"])
