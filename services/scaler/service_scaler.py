@@ -127,6 +127,7 @@ class ServiceScaler:
         await self.mesh.serve(sockets.check, sockets.ads)
         await self._serve_inside()
         self._run(self.reloader.watch())
+        self._run(self.mesh.watch_ports())
         self._run(traffic.watch(self.mesh.flows, self._serving, self.control.awake, self.control.post))
         self._run(sizes.watch(self.driver, self._replicas, self.control.awake, self.control.post))
         log.info("up: %d services, %s MiB for them", len(catalog.services), budget[MEMORY] >> 20)
@@ -152,14 +153,15 @@ class ServiceScaler:
         """A changed catalogue: the driver first (a wake may follow at once), and routes before the fleet: Envoy reads
         them meanwhile, and what it then asks is heard when all of this is done."""
         self.driver.configure(catalog, all_addresses(catalog, self.config.edge))
-        self.mesh.configure(catalog)
-        self.control.post(CatalogLoaded(catalog, self._unavailable(catalog)))
+        unavailable = self._unavailable(catalog)
+        self.mesh.configure(catalog, portless=unavailable)
+        self.control.post(CatalogLoaded(catalog, unavailable))
         if self._inner is not None:
             self._inner.stale()
 
     def _configure(self, catalog: Catalog) -> None:
         self.driver.configure(catalog, all_addresses(catalog, self.config.edge))
-        self.mesh.configure(catalog)
+        self.mesh.configure(catalog, portless=self._unavailable(catalog))
 
     async def _serve_inside(self) -> None:
         """Names inside container networks; processes have none."""

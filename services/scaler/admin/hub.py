@@ -156,8 +156,8 @@ class Hub:
         others = {listener.port: listener.inode for listener in listeners() if listener.port not in held}
         found = []
         for service in self.world.services.values():
-            if not service.spec.lazy and service.spec.local is None:
-                continue  # its container publishes them
+            if service.unavailable or (not service.spec.lazy and service.spec.local is None):
+                continue  # nobody's business here, or its container publishes them
             for published in service.spec.publishes:
                 if published.number not in others and published.number != self.edge.port:
                     continue  # ours, or about to be
@@ -165,9 +165,7 @@ class Hub:
                 who = f"{holder.name} (pid {holder.pid})" if holder else "another program"
                 if published.number == self.edge.port:
                     who = "the gateway itself"
-                remedy = (
-                    f"give {service.name} another port in its catalogue entry, or end that program and restart the hub"
-                )
+                remedy = f"give {service.name} another port in its catalogue entry, or end that program: the port is then taken"
                 detail = f"its own port {published.host}:{published.number} is held by {who}"
                 found.append({"name": service.name, "ok": False, "detail": detail, "remedy": remedy})
         return found
@@ -200,8 +198,13 @@ class Hub:
 
     def _addresses(self, name: str, lost: Collection[str]) -> dict[str, str | None]:
         """`lost`: services whose own port somebody else holds."""
-        where = addresses(self.world.services[name].spec, self.edge)
-        return {"api": where.api, "origin": where.origin, "own": None if name in lost else where.own}
+        service = self.world.services[name]
+        where = addresses(service.spec, self.edge)
+        return {
+            "api": where.api,
+            "origin": where.origin,
+            "own": None if service.unavailable or name in lost else where.own,
+        }
 
     def _processes(self) -> dict[str, int | None]:
         try:

@@ -6,7 +6,8 @@ Owns what is kept of one writing for the next. What the files say is made in `co
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from services.catalog.addresses import Edge
@@ -20,7 +21,7 @@ from services.scaler.mesh.config.doors import Doors, doors
 from services.scaler.mesh.config.kept import Kept
 from services.scaler.mesh.config.listeners import OWN_RDS_FILE, RDS_FILE, lds
 from services.scaler.mesh.config.routes import rds, rds_own
-from services.scaler.mesh.files import write_if_changed
+from services.scaler.mesh.files import write_again, write_if_changed
 from services.scaler.mesh.gateway_folders import EDGE, GatewayFolders
 
 log = logging.getLogger(__name__)
@@ -38,28 +39,46 @@ class EnvoyFiles:
         self._inner_place = inner.inner_place(place, inner_edge, "", "")
         self._kept = Kept()
         self._catalog = Catalog()
+        self._portless: frozenset[str] = frozenset()
         self._inside: tuple[InsideNetwork, ...] | None = None
         self.faults: tuple[str, ...] = ()
         """What of the networks inside could not be served, a sentence each."""
 
-    def configure(self, catalog: Catalog, inside: Sequence[InsideNetwork] | None) -> None:
-        """`inside` None: as it was told before; never told, inner gateways keep what they have. Raises OSError."""
+    def configure(
+        self, catalog: Catalog, inside: Sequence[InsideNetwork] | None, portless: Collection[str] | None
+    ) -> None:
+        """`portless`: services without own ports. None: as it was told before; never told of `inside`, inner gateways
+        keep what they have. Raises OSError."""
         self._catalog = catalog
+        self._portless = frozenset(portless) if portless is not None else self._portless
         self._inside = tuple(inside) if inside is not None else self._inside
         self._kept.forget_others(catalog.services.keys())
-        place, kept = self._place, self._kept
+        place, kept, ported = self._place, self._kept, self.ported
         self._write(
             Path(place.folder),
             {
                 CDS_FILE: lambda: cds(catalog, kept),
                 RDS_FILE: lambda: rds(catalog, place, kept),
-                OWN_RDS_FILE: lambda: rds_own(catalog, place, kept),
-                LDS_FILE: lambda: lds(catalog, place),
+                OWN_RDS_FILE: lambda: rds_own(ported, place, kept),
+                LDS_FILE: lambda: lds(ported, place),
                 self._folders.bootstrap(EDGE).name: lambda: bootstrap(place, EDGE),
             },
         )
         if self._inside is not None and (self._inside or self._folders.inner()):
             self._write_inner(self._inside)
+
+    @property
+    def ported(self) -> Catalog:
+        """Of the catalogue, the services whose own ports are served."""
+        if not self._portless:
+            return self._catalog
+        services = {name: one for name, one in self._catalog.services.items() if name not in self._portless}
+        return replace(self._catalog, services=services)
+
+    def offer_listeners(self) -> None:
+        """Have the edge try once more the listeners that it lacks. Raises OSError."""
+        log.info("a port of a service's own is free: the gateway shall take it")
+        write_again(Path(self._place.folder) / LDS_FILE)
 
     def prepare(self, name: str) -> Path:
         """All that an inner gateway reads. Returns its bootstrap. Raises ValueError for another name, OSError."""

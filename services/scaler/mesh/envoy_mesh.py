@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from services.catalog.addresses import DOMAIN, Edge
@@ -14,6 +14,7 @@ from services.catalog.model import Catalog
 from services.layout import Layout
 from services.scaler.core.effects import Refuse
 from services.scaler.core.events import Flow, ReplicaId
+from services.scaler.mesh import own_ports
 from services.scaler.mesh.ads import Gateways
 from services.scaler.mesh.answers import AnswerCache
 from services.scaler.mesh.base import Demands, OnGateway
@@ -71,6 +72,7 @@ class EnvoyMesh:
         self._files = EnvoyFiles(self._place, self._folders, inner_edge)
         self._inner_port = inner_edge.port
         self._catalog = Catalog()
+        self._own_ports: tuple[own_ports.Address, ...] = ()
         self._held = HeldChecks(demands)
         self._answers = AnswerCache()
         self._gateways = Gateways(self._folders.gate, on_gateway)
@@ -124,14 +126,26 @@ class EnvoyMesh:
 
     # -- verbs of the control loop -----------------------------------------------------------------------------------
 
-    def configure(self, catalog: Catalog, inside: Sequence[InsideNetwork] | None = None) -> None:
-        """`inside`: the networks where inner gateways have names of services, each once. None: as before; a mesh that
-        was never told leaves running inner gateways as they are. Raises OSError where the files cannot be written."""
+    def configure(
+        self,
+        catalog: Catalog,
+        inside: Sequence[InsideNetwork] | None = None,
+        *,
+        portless: Collection[str] | None = None,
+    ) -> None:
+        """`inside`: the networks where inner gateways have names of services, each once; a mesh that was never told
+        leaves running inner gateways as they are. `portless`: services whose own ports are left to others. None: as
+        before. Raises OSError where the files cannot be written."""
         self._catalog = catalog
         origins = (*hub_origins(catalog, self._place), *(f"http://{name}:{self._inner_port}" for name in HUB_NAMES))
         self._check.known = Known(catalog, frozenset(origins))
         self._resting.configure(catalog)
-        self._files.configure(catalog, inside)
+        self._files.configure(catalog, inside, portless)
+        self._own_ports = own_ports.wanted_ports(self._files.ported)
+
+    async def watch_ports(self) -> None:
+        """See to it that the edge takes own ports when others give them up; ends when cancelled."""
+        await own_ports.watch(lambda: self._own_ports, self._files.offer_listeners)
 
     def publish(self, replica: ReplicaId, service: str, endpoints: Mapping[str, str]) -> None:
         self._resting.publish(replica, service, endpoints)

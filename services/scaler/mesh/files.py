@@ -21,11 +21,20 @@ def write_if_changed(path: Path, document: Json) -> bool:
             return False
     except FileNotFoundError:
         pass
+    _put(path, content)
+    return True
+
+
+def write_again(path: Path) -> None:
+    """The same once more, so that Envoy reads it anew. Raises OSError."""
+    _put(path, path.read_bytes())
+
+
+def _put(path: Path, content: bytes) -> None:
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     fresh.write_bytes(content)
     fresh.chmod(0o600)
     fresh.replace(path)
-    return True
 
 
 def _as_json(document: Json) -> bytes:

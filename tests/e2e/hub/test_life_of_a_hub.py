@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,59 @@ def test_an_own_port_that_another_program_holds_is_told(workshop: Workshop, star
         told = hub.cli("doctor").stdout
     assert f"its own port 127.0.0.1:{taken} is held by" in told
     assert str(free) not in told
+
+
+async def test_an_own_port_that_comes_free_is_served_within_two_seconds(
+    workshop: Workshop, start_hub: StartHub
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken, free = other.getsockname()[1], free_port()
+        hub = start_hub(
+            {
+                "late": workshop.upstream("late", hub={"listen": taken}),
+                "well": workshop.upstream("well", hub={"listen": free}),
+            }
+        )
+        stays = http.client.HTTPConnection("127.0.0.1", free)
+        stays.request("GET", "/")
+        assert stays.getresponse().read()
+        kept = stays.sock
+    begun = time.monotonic()
+    while True:
+        try:
+            assert http_get(taken)[0] == 200
+            break
+        except ConnectionError:
+            assert time.monotonic() - begun < 3, hub.said()
+            await asyncio.sleep(0.02)
+    stays.request("GET", "/")
+    assert stays.getresponse().read()
+    assert stays.sock is kept  # its connection is the one from before
+    stays.close()
+    assert "held by" not in hub.cli("doctor").stdout
+    assert hub.status()["services"]["late"]["addresses"]["own"] == f"http://127.0.0.1:{taken}"
+
+
+def test_the_port_of_what_cannot_run_here_is_left_to_others(workshop: Workshop, start_hub: StartHub) -> None:
+    port = free_port()
+    far = {"image": "far", "profiles": ["on-demand"], "ports": [f"127.0.0.1:{port}:80"]}
+    hub = start_hub({"svc": workshop.upstream("svc"), "far": far})
+    with socket.create_server(("127.0.0.1", port)):
+        assert hub.status()["services"]["far"]["addresses"]["own"] is None
+        assert "held by" not in hub.cli("doctor").stdout
+    status, _, body = hub.ask("/api/far/")
+    assert status == 501
+    assert b"x-hub.local" in body
+
+
+def http_get(port: int) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", "/")
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
 
 
 def test_what_cannot_run_here_is_neither_pinned_nor_restarted(workshop: Workshop, start_hub: StartHub) -> None:

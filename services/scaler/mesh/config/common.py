@@ -63,9 +63,13 @@ def pipe(path: str) -> Json:
 
 
 def socket(host: str, port: int) -> Json:
+    """Raises ValueError as `address_of`."""
+    return {"socket_address": {"address": address_of(host), "port_value": port}}
+
+
+def address_of(host: str) -> str:
     """Envoy binds addresses, not names. Raises ValueError where `host` is any other name than localhost."""
-    address = "127.0.0.1" if host == "localhost" else str(ipaddress.ip_address(host.strip("[]") or "0.0.0.0"))
-    return {"socket_address": {"address": address, "port_value": port}}
+    return "127.0.0.1" if host == "localhost" else str(ipaddress.ip_address(host.strip("[]") or "0.0.0.0"))
 
 
 def static_load(cluster: str, *addresses: Json) -> Json:

@@ -1,0 +1,49 @@
+"""When listeners are offered to Envoy again: the deciding half, by looks at a made-up kernel."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from services.scaler.mesh.own_ports import Address, Unheld
+
+OURS = (ip_address("127.0.0.1"), 7000)
+OTHER = (ip_address("127.0.0.1"), 7001)
+
+
+def due(looks: list[list[Address]], wanted: tuple[Address, ...] = (OURS, OTHER)) -> list[int]:
+    """Numbers of the looks, a second apart, that were reason to offer them."""
+    unheld = Unheld()
+    return [second for second, there in enumerate(looks) if unheld.look(wanted, there, float(second))]
+
+
+def test_while_every_port_is_held_by_whomever_nothing_is_offered() -> None:
+    assert due([[OURS, OTHER]] * 5) == []
+
+
+def test_a_port_that_was_left_is_offered_at_once() -> None:
+    assert due([[OURS, OTHER], [OTHER], [OURS, OTHER], [OURS, OTHER]]) == [1]
+
+
+def test_a_port_nobody_was_seen_at_is_left_to_envoy_for_a_look_first() -> None:
+    assert due([[OTHER], [OURS, OTHER]]) == []
+    assert due([[OTHER], [OTHER], [OURS, OTHER]]) == [1]
+
+
+def test_what_cannot_be_had_is_tried_after_longer_and_longer_pauses() -> None:
+    assert due([[OTHER]] * 200) == [1, 2, 4, 8, 16, 32, 64, 128, 192]
+
+
+def test_another_port_that_comes_free_meanwhile_does_not_wait() -> None:
+    assert due([[OTHER]] * 20 + [[]]) == [1, 2, 4, 8, 16, 20]
+
+
+@pytest.mark.parametrize("holder", ["0.0.0.0", "::", "127.0.0.1"])
+def test_who_listens_on_all_addresses_holds_ours(holder: str) -> None:
+    assert due([[(ip_address(holder), 7000), OTHER]] * 3) == []
+
+
+def test_another_address_of_the_machine_does_not_stand_in_the_way() -> None:
+    elsewhere = (ip_address("10.0.0.1"), 7000)
+    assert due([[elsewhere, OTHER]] * 2) == [1]
