@@ -19,7 +19,7 @@ from services.scaler.control.loop import Control
 from services.scaler.control.reload import Reloader
 from services.scaler.core import resting
 from services.scaler.core.events import Pruned
-from services.scaler.core.state import Life, World
+from services.scaler.core.state import Life, ServiceState, World
 from services.scaler.drivers.base import Driver
 from services.scaler.drivers.process.sockets import listeners, listeners_of, owner_of
 
@@ -161,14 +161,24 @@ class Hub:
             for published in service.spec.publishes:
                 if published.number not in others and published.number != self.edge.port:
                     continue  # ours, or about to be
-                holder = owner_of(others[published.number]) if published.number in others else None
-                who = f"{holder.name} (pid {holder.pid})" if holder else "another program"
-                if published.number == self.edge.port:
-                    who = "the gateway itself"
-                remedy = f"give {service.name} another port in its catalogue entry, or end that program: the port is then taken"
+                who, remedy = self._who_holds(service, published.number, others.get(published.number))
                 detail = f"its own port {published.host}:{published.number} is held by {who}"
                 found.append({"name": service.name, "ok": False, "detail": detail, "remedy": remedy})
         return found
+
+    def _who_holds(self, service: ServiceState, port: int, inode: int | None) -> tuple[str, str]:
+        """For people: who it is, and what helps."""
+        remedy = f"give {service.name} another port in its catalogue entry, or end that program"
+        if port == self.edge.port:
+            return "the gateway itself", remedy
+        holder = owner_of(inode) if inode is not None else None
+        if holder is None:
+            return "another program", remedy
+        who = f"{holder.name} (pid {holder.pid})"
+        if service.replicas and holder.name == "docker-proxy":
+            who += ", for a container that was made without the hub"
+            remedy = f"aihub restart {service.name} makes it anew; until then it is asked past the gateway"
+        return who, remedy
 
     def metrics(self) -> bytes:
         """Prometheus text. Every state of every service is a series from the start, so graphs have no holes."""
