@@ -379,7 +379,7 @@ class World(Truth):
 
         def told() -> None:
             if not program.told_gone:
-                self.tell(Exited(replica, "exit code 1"))
+                self.tell(Exited(replica, "exit code 1", by_hand=self.random.random() < 0.3))
 
         self._later(self.random.choice((0.0, 0.005, 0.5)), told)
 

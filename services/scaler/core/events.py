@@ -149,6 +149,8 @@ class Exited:
 
     replica: ReplicaId
     reason: str
+    by_hand: bool = False
+    """Somebody else has ended it, which says nothing about the program."""
 
 
 @dataclass(frozen=True, slots=True)

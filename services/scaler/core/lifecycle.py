@@ -94,7 +94,11 @@ def exited(world: World, event: Exited) -> None:
         # The outcome that is awaited will tell; a success that was on its way already is none any more.
         replica.dead, replica.reason = True, event.reason
         return
-    _crashed(world, service, replica, event.reason)
+    if event.by_hand:
+        world.decide(service.name, "ended", f"by somebody else: {event.reason}")
+        _clear_away(world, service, replica)
+    else:
+        _crashed(world, service, replica, event.reason)
 
 
 def drained(world: World, event: Drained) -> None:
@@ -249,7 +253,8 @@ def appeared(world: World, found: Adopted) -> None:
 
 
 def meddled(world: World, event: Meddled) -> None:
-    """Somebody else froze or thawed it. Frozen: no request may be sent there any more."""
+    """Somebody else froze or thawed it. Frozen: no request may be sent there any more. Thawed: it serves, when it has
+    been looked at, and rests again when its time has come."""
     found = world.replica(event.replica)
     if found is None:
         return
@@ -264,6 +269,9 @@ def meddled(world: World, event: Meddled) -> None:
         replica.busy, service.restarting = "", False
         replica.unproven, service.released_at = True, world.now
         world.emit(Withdraw(replica.id, service.name, attempt, urgent=True))
+        world.touch(service.name, *service.needs, *service.dependents)
+    elif event.now == "running" and replica.life is Life.PAUSED:
+        service.waking, service.demanded_at = True, world.now
         world.touch(service.name, *service.needs, *service.dependents)
 
 

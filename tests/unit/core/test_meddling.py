@@ -1,4 +1,5 @@
-"""Somebody else's hand on a replica: what is in use is thawed again, what is idle stays as it was put."""
+"""Somebody else's hand on a replica: what is in use is thawed again, what is idle stays frozen, what was ended comes
+back when it is wanted."""
 
 from __future__ import annotations
 
@@ -6,7 +7,20 @@ import pytest
 
 from services.catalog.model import Catalog, Port, Scaling, Service
 from services.scaler.core.effects import Publish, Release, Resume, Start, Stop, Withdraw
-from services.scaler.core.events import Adopted, Appeared, CatalogLoaded, Demand, Flow, Meddled, Restarted, Traffic
+from services.scaler.core.events import (
+    Adopted,
+    Appeared,
+    CatalogLoaded,
+    Demand,
+    Exited,
+    Flow,
+    Meddled,
+    Restarted,
+    Resumed,
+    Stopped,
+    Traffic,
+    Withdrawn,
+)
 from services.scaler.core.fleet import Fleet
 from services.scaler.core.invariants import broken
 
@@ -41,3 +55,28 @@ def test_what_somebody_started_by_hand_is_left_alone_where_the_hub_does_not_know
     fleet.handle(CatalogLoaded(Catalog({"web": WEB})), 0.0)
     found = Adopted("db-x1", "db", {}, None, "ready")
     assert not any(isinstance(effect, Stop | Publish) for effect in fleet.handle(Appeared(found), 1.0))
+
+
+def test_a_replica_thawed_by_hand_is_looked_at_and_serves() -> None:
+    fleet = Fleet()
+    found = Adopted("web-1", "web", {"main": "127.0.0.1:1"}, 7, "paused", WEB.digest)
+    fleet.handle(Restarted(Catalog({"web": WEB}), {}, {}, (found,)), 0.0)
+    [resume] = [one for one in fleet.handle(Meddled("web-1", "running"), 5.0) if isinstance(one, Resume)]
+    effects = fleet.handle(Resumed("web-1", resume.attempt), 5.1)
+    assert any(isinstance(effect, Publish) for effect in effects)
+    assert broken(fleet) == []
+
+
+def test_what_somebody_ends_often_is_no_loop_of_crashes() -> None:
+    fleet = Fleet()
+    fleet.handle(CatalogLoaded(Catalog({"web": WEB})), 0.0)
+    for number in range(10):
+        name, now = f"web-x{number}", float(number)
+        fleet.handle(Appeared(Adopted(name, "web", {"main": "172.18.0.2:80"}, None, "ready", WEB.digest)), now)
+        effects = fleet.handle(Exited(name, "it was ended by SIGTERM", by_hand=True), now + 0.1)
+        [withdraw] = [one for one in effects if isinstance(one, Withdraw)]
+        effects = fleet.handle(Withdrawn(name, withdraw.attempt, moved=False), now + 0.2)
+        [stop] = [one for one in effects if isinstance(one, Stop)]
+        fleet.handle(Stopped(name, stop.attempt), now + 0.3)
+    assert not fleet.world.services["web"].failure
+    assert broken(fleet) == []
