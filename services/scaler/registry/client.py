@@ -12,15 +12,15 @@ import base64
 import json
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar, cast
-from urllib.parse import urlsplit
 
 import aiohttp
 from consul.base import Consul as Calls
 from consul.base import HTTPClient, Response
 from consul.callback import CB
 from consul.exceptions import ACLDisabled, ACLPermissionDenied, ConsulException
+
+from services.scaler.registry.desired import ConsulAt
 
 T = TypeVar("T")
 
@@ -41,24 +41,6 @@ class Away(Exception):
 
 class Denied(Exception):
     """Consul lets the hub's token not do what it has to; the message says what Consul said."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConsulAt:
-    url: str
-    """`http://HOST:PORT` or https."""
-    token: str = ""
-
-    def parts(self) -> tuple[str, str, int]:
-        """Scheme, host, port. Raises ValueError."""
-        try:
-            found = urlsplit(self.url if "//" in self.url else f"http://{self.url}")
-            port, host = found.port, found.hostname or ""
-        except ValueError:
-            port, host = None, ""
-        if not host or found.scheme not in ("http", "https") or found.path.strip("/"):
-            raise ValueError(f"{self.url!r} is not the address of a Consul; one looks like http://127.0.0.1:8500")
-        return found.scheme, f"[{host}]" if ":" in host else host, port or (443 if found.scheme == "https" else 8500)
 
 
 class Client(Calls):  # type: ignore[misc]  # py-consul has no types

@@ -12,8 +12,8 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from services.scaler.registry.client import Away, Client, ConsulAt, Denied
-from services.scaler.registry.desired import Here
+from services.scaler.registry.client import Away, Client, Denied
+from services.scaler.registry.desired import ConsulAt, Here
 from services.scaler.registry.foreign import ForeignServices, selected
 from services.scaler.registry.registrar import Registrar
 from services.scaler.registry.standing import Standing

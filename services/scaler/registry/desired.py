@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from services.catalog.addresses import DOMAIN, Edge
 from services.catalog.model import Service
@@ -48,6 +49,24 @@ class Here:
     def prefix(self) -> str:
         """Of all keys of this hub."""
         return f"aihub/{self.hub}/services/"
+
+
+@dataclass(frozen=True, slots=True)
+class ConsulAt:
+    url: str
+    """`http://HOST:PORT` or https."""
+    token: str = field(default="", repr=False)
+
+    def parts(self) -> tuple[str, str, int]:
+        """Scheme, host, port. Raises ValueError."""
+        try:
+            found = urlsplit(self.url if "//" in self.url else f"http://{self.url}")
+            port, host = found.port, found.hostname or ""
+        except ValueError:
+            port, host = None, ""
+        if not host or found.scheme not in ("http", "https") or found.path.strip("/"):
+            raise ValueError(f"{self.url!r} is not the address of a Consul; one looks like http://127.0.0.1:8500")
+        return found.scheme, f"[{host}]" if ":" in host else host, port or (443 if found.scheme == "https" else 8500)
 
 
 def hub_name(host: str, data: str) -> str:

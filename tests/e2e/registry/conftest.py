@@ -13,9 +13,8 @@ import pytest
 
 from services.catalog.addresses import Edge
 from services.catalog.model import Port, Publish, Service, Tier
-from services.scaler.registry.client import ConsulAt
 from services.scaler.registry.consul_registry import ConsulRegistry
-from services.scaler.registry.desired import Here
+from services.scaler.registry.desired import ConsulAt, Here
 from services.scaler.registry.foreign import ForeignServices
 from services.scaler.registry.standing import Standing
 from tests.support import consul

@@ -6,9 +6,8 @@ import asyncio
 import sys
 
 from services.catalog.model import Port, Service
-from services.scaler.registry.client import ConsulAt
 from services.scaler.registry.consul_registry import ConsulRegistry
-from services.scaler.registry.desired import Here
+from services.scaler.registry.desired import ConsulAt, Here
 from services.scaler.registry.standing import Standing
 
 CHROMA = Service("chroma", ports=(Port("main", 8000),), path="/api/chroma")

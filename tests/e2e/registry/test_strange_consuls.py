@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from aiohttp import web
 
-from services.scaler.registry.client import Away, Client, ConsulAt, asked
+from services.scaler.registry.client import Away, Client, asked
 from services.scaler.registry.consul_registry import ConsulRegistry
-from services.scaler.registry.desired import Here
+from services.scaler.registry.desired import ConsulAt, Here
 from services.scaler.registry.standing import Standing
 from tests.e2e.registry.conftest import CHROMA, within
 from tests.support.ports import free_port
