@@ -39,6 +39,8 @@ class What(StrEnum):
     REMOVED = "removed"
     HEALTH = "health"
     OOM = "oom"
+    SIGNALLED = "signalled"
+    """Somebody had the engine send it a signal, as `docker stop` does; it still runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ class Book:
                 return self._note(What.HEALTH, replace(known, health=detail.strip()))
             case "oom":
                 return self._note(What.OOM, known)
+            case "kill":
+                return self._note(What.SIGNALLED, known)
             case "rename":
                 self._containers[identity] = replace(known, name=attributes.get("name", known.name))
                 return None

@@ -25,6 +25,9 @@ from services.scaler.drivers.docker.roster import Roster, told
 
 log = logging.getLogger(__name__)
 
+_TO_END = 60.0
+"""Seconds that a program may take to end after a signal of somebody else's, for that to be the reason."""
+
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 
@@ -74,6 +77,8 @@ class Hands:
                 live.healthy.set()
             case What.OOM:
                 live.oom = True
+            case What.SIGNALLED:
+                live.signalled = asyncio.get_running_loop().time()
             case _:
                 pass
 
@@ -102,11 +107,17 @@ class Hands:
 
     async def _bury(self, live: Replica) -> None:
         live.stopping = True
-        manner = await self._containers.manner(live.record.container, oom=live.oom)
-        words = await self._containers.last_words(live.record.container)
+        by_hand = _was_told_to_end(live)
+        if by_hand:
+            live.unwatch()  # its end says nothing about how it bears a pause
+        # Until the news is out requests still go to its address: nothing is asked one after the other.
+        manner, words = await asyncio.gather(
+            self._containers.manner(live.record.container, oom=live.oom),
+            self._containers.last_words(live.record.container),
+        )
         if self._roster.get(live.id) is live:
             self._gone(live, manner)
-            self._post(Exited(live.id, f"{live.record.service} {manner}{words}"))
+            self._post(Exited(live.id, f"{live.record.service} {manner}{words}", by_hand=by_hand))
 
     def look_again(self) -> None:
         """The engine was away: what seems to run as before may have been ended and started anew meanwhile."""
@@ -161,3 +172,7 @@ class Hands:
             await readiness.until_ready(service, guest)
         await asyncio.sleep(0)
         return self._roster.on(container.id) is None and not guest.ended.done()
+
+
+def _was_told_to_end(live: Replica) -> bool:
+    return live.signalled is not None and asyncio.get_running_loop().time() - live.signalled < _TO_END

@@ -25,6 +25,8 @@ class Replica:
         """Somebody else froze or thawed it, and that has been told."""
         self.oom = False
         """The kernel has ended something of it for want of memory."""
+        self.signalled: float | None = None
+        """When the engine was last made to send it a signal, by the loop's clock."""
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when its container has stopped running."""
         self.healthy = asyncio.Event()

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _EVENTS = {
     "type": ["container", "image"],
     "event": [
-        *("create", "start", "die", "pause", "unpause", "destroy", "rename", "oom", "health_status"),
+        *("create", "start", "kill", "die", "pause", "unpause", "destroy", "rename", "oom", "health_status"),
         *("delete", "untag", "tag", "pull", "load", "import"),
     ],
 }

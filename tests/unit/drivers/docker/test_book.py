@@ -39,9 +39,9 @@ def row(state: str, identity: str = "one", status: str = "", **more: Any) -> dic
 
 def test_a_life_is_followed_by_its_events() -> None:
     book = Book()
-    steps = ["create", "start", "pause", "unpause", "die", "destroy"]
+    steps = ["create", "start", "pause", "unpause", "kill", "die", "destroy"]
     seen = [change.what for action in steps if (change := book.take(event(action)))]
-    assert seen == [What.CREATED, What.STARTED, What.PAUSED, What.UNPAUSED, What.ENDED, What.REMOVED]
+    assert seen == [What.CREATED, What.STARTED, What.PAUSED, What.UNPAUSED, What.SIGNALLED, What.ENDED, What.REMOVED]
     assert list(book) == []
 
 
@@ -99,7 +99,7 @@ def test_the_health_of_a_listing_is_read_from_its_status() -> None:
 
 
 ACTIONS = st.lists(
-    st.tuples(st.sampled_from(["create", "start", "pause", "unpause", "die", "destroy"]), st.sampled_from("ab"))
+    st.tuples(st.sampled_from(["create", "start", "pause", "unpause", "kill", "die", "destroy"]), st.sampled_from("ab"))
 )
 
 
