@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from services.scaler.drivers.docker.records import Record as Container
 from services.scaler.drivers.process import disk, ending, logs, progress
 from services.scaler.drivers.process.measure import Meter
 from services.scaler.drivers.process.ports import NoPort, PortLeases, outside_ephemeral
 from services.scaler.drivers.process.proc import Identity, Marks, ProcessTable, lives, read
 from services.scaler.drivers.process.records import Phase, Record, Records
 from services.scaler.drivers.process.thawing import Grudges
+from services.scaler.drivers.records import RecordFolder
 from tests.support.ports import free_port
 
 
@@ -72,6 +74,12 @@ def test_records_come_back_as_they_were_and_broken_ones_are_dropped(tmp_path: Pa
     records.remove("svc-1")
     records.remove("svc-1")
     assert list(records.load()) == []
+
+
+def test_a_record_of_another_driver_stays_for_whoever_ends_the_hub(tmp_path: Path) -> None:
+    RecordFolder(tmp_path, Container).write(Container("svc-1", "svc", "d", Phase.READY, "c0ffee", "svc-1"))
+    assert list(Records(tmp_path).load()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["svc-1.json"]
 
 
 def test_a_replica_id_cannot_leave_the_folder_of_records(tmp_path: Path) -> None:
