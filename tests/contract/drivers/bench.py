@@ -128,8 +128,8 @@ class Bench(ABC):
 
     async def leave(self) -> None:
         """End what a failed test has left, and see that nothing is."""
-        for driver in self.drivers:
-            await driver.close()
+        while self.drivers:
+            await self.drivers.pop().close()
         last = self.make()
         self.configure(last)
         for adopted in await last.adopt():

@@ -371,6 +371,29 @@ async def test_what_happened_while_the_engine_was_away_is_told_when_it_is_back(
     await relay.cut()
 
 
+async def test_a_container_that_is_to_be_made_while_the_engine_is_away_is_made_when_it_is_back(
+    yard: DockerBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay = Relay(tmp_path / "relay.sock")
+    await relay.mend()
+    monkeypatch.setenv("DOCKER_HOST", relay.host)
+    service = yard.service()
+    driver = await yard.driver()
+    await driver.prepare(service, quiet)
+    monkeypatch.delenv("DOCKER_HOST")
+    docker("rm", "-f", *yard.containers())
+    await until(lambda: not driver.installed(replace(service, image=None)))
+    await relay.cut()
+    preparing = asyncio.create_task(driver.prepare(service, quiet))
+    await asyncio.sleep(0.5)
+    assert not preparing.done()
+    await relay.mend()
+    await preparing
+    assert len(yard.containers()) == 1
+    await driver.close()
+    await relay.cut()
+
+
 # -- volumes -----------------------------------------------------------------------------------------------------------
 
 

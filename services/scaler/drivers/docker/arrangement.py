@@ -106,7 +106,8 @@ class Stacks:
         return [one for one in found if isinstance(one, Arranged)]
 
     async def close(self) -> None:
-        """Compose is let finish: it only reads."""
+        """Compose is let finish: it only reads. Asked for nothing afterwards."""
+        self._stacks = {}
         if self._running:
             await asyncio.wait(self._running)
 

@@ -24,6 +24,7 @@ from services.scaler.drivers.docker.book import Book, Container, State
 from services.scaler.drivers.docker.checks import Check, words
 from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
 from services.scaler.drivers.docker.images import Images
+from services.scaler.drivers.docker.outlasting import outlasting
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ class Alive:
     """Its own health check, where it has one."""
     running: bool = True
     healthy: bool = False
+    published: frozenset[int] = frozenset()
+    """Its own ports that the engine publishes on the host: what comes there comes past the gateway."""
 
 
 class Containers:
@@ -90,12 +93,12 @@ class Containers:
         name, present = service.containers.name, self.all_of(service)
         if present and len(free) == len(present):
             # None runs, so compose may renew them all; it carries anonymous volumes over.
-            await arranged.compose.create(name, len(present), recreate=True)
+            await self._create(arranged, name, len(present), recreate=True)
         else:
             for stale in free:
                 await self._delete(stale.id)
             kept = len(present) - len(free)
-            await arranged.compose.create(name, kept + 1)
+            await self._create(arranged, name, kept + 1)
         await self.learn(arranged.stack.project, name)
         self._images.forget()
         await self._images.look()
@@ -116,6 +119,9 @@ class Containers:
             return await self._make(service, arranged, entry, (), taken)
         except ComposeError as error:
             raise StartError(f"{service.name}: its container cannot be made: {error}") from error
+
+    async def _create(self, arranged: Arranged, name: str, replicas: int, *, recreate: bool = False) -> None:
+        await outlasting(self._engine, lambda: arranged.compose.create(name, replicas, recreate))
 
     async def _delete(self, container: str) -> None:
         try:
@@ -201,6 +207,7 @@ class Containers:
             check=Check(self._engine, container, test) if test else None,
             running=bool(state.get("Running")),
             healthy=(state.get("Health") or {}).get("Status") == "healthy",
+            published=published(inspected),
         )
 
     async def manner(self, container: str, *, oom: bool = False) -> str:
@@ -236,6 +243,13 @@ def endpoints(service: Service, inspected: Mapping[str, Any], reach: Collection[
         return {}
     host = f"[{address}]" if ":" in address else address
     return {port.name: f"{host}:{port.number}" for port in service.ports}
+
+
+def published(inspected: Mapping[str, Any]) -> frozenset[int]:
+    """TCP ports inside the container that have an address of the host."""
+    bound = inspected.get("HostConfig", {}).get("PortBindings") or {}
+    split = (name.partition("/") for name, hosts in bound.items() if hosts)
+    return frozenset(int(number) for number, _, kind in split if kind == "tcp")
 
 
 def how(state: Mapping[str, Any], *, oom: bool = False) -> str:

@@ -26,7 +26,7 @@ from services.scaler.drivers.base import (
     Running,
     StartError,
 )
-from services.scaler.drivers.docker import adoption, disk, readiness, replicas, thawing
+from services.scaler.drivers.docker import adoption, disk, past_gateway, readiness, replicas, thawing
 from services.scaler.drivers.docker.arrangement import Stacks
 from services.scaler.drivers.docker.book import Book, Change, Container, What
 from services.scaler.drivers.docker.containers import Alive, Containers
@@ -241,7 +241,7 @@ class DockerDriver:
 
     async def pause(self, service: Service, replica: ReplicaId) -> None:
         live = self._living(replica)
-        if why := self.pausable(service.name):
+        if why := self.pausable(service.name) or past_gateway.against_pause(live.published):
             raise PauseError(f"{service.name} does not bear being paused: {why}")
         async with live.verb:
             self._living(replica)  # a stop may have come first

@@ -31,6 +31,8 @@ class Replica:
         """Done when its container has stopped running."""
         self.healthy = asyncio.Event()
         """Its own health check has said `healthy` since it was started."""
+        self.published: frozenset[int] = frozenset()
+        """Ports inside its container that the engine publishes, past the gateway."""
         self.check: Check | None = None
         """Its container's own health check."""
         self.thawed: asyncio.Task[None] | None = None
@@ -46,7 +48,7 @@ class Replica:
 
     def take(self, alive: Alive) -> None:
         """What its container is like, now that it runs."""
-        self.check = alive.check
+        self.check, self.published = alive.check, alive.published
         if alive.healthy:
             self.healthy.set()
         if not alive.running:
