@@ -1,0 +1,30 @@
+"""Deployments on a real engine. What needs one is left out where there is none, and that is told."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.checkout import Checkout
+from tests.support.engine.presence import engine_is_there
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ours = Path(__file__).parent
+    here = [item for item in items if ours in item.path.parents]
+    if here and not engine_is_there():
+        items[:] = [item for item in items if item not in here]
+
+
+@pytest.fixture
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """A checkout and a project of the test's own; nothing of them is left afterwards."""
+    # A short path: sockets are below it.
+    made = Checkout.make(tmp_path_factory.mktemp("d"), f"aihub-deploy-{secrets.token_hex(3)}")
+    try:
+        yield made
+    finally:
+        made.remove()
