@@ -382,7 +382,7 @@ async def test_a_container_that_is_to_be_made_while_the_engine_is_away_is_made_w
     await driver.prepare(service, quiet)
     monkeypatch.delenv("DOCKER_HOST")
     docker("rm", "-f", *yard.containers())
-    await until(lambda: not driver.installed(replace(service, image=None)))
+    await until(lambda: not driver._containers.all_of(service))
     await relay.cut()
     preparing = asyncio.create_task(driver.prepare(service, quiet))
     await asyncio.sleep(0.5)
