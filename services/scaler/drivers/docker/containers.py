@@ -123,9 +123,6 @@ class Containers:
     async def _create(self, arranged: Arranged, name: str, replicas: int, *, recreate: bool = False) -> None:
         await outlasting(self._engine, lambda: arranged.compose.create(name, replicas, recreate))
 
-    async def _create(self, arranged: Arranged, name: str, replicas: int, *, recreate: bool = False) -> None:
-        await outlasting(self._engine, lambda: arranged.compose.create(name, replicas, recreate))
-
     async def _delete(self, container: str) -> None:
         try:
             await self._engine.delete(f"containers/{container}")
