@@ -107,7 +107,8 @@ class DockerBench(Bench):
 
     def remove(self) -> None:
         """Everything of the project, and of the hub's own containers."""
-        docker("compose", "-p", self.project, "--profile", "*", "-f", str(self.file), "down", "-v", "--timeout", "0")
-        for label in (f"com.docker.compose.project={self.project}", f"aihub.data={mark(self.layout)}"):
+        # The keeper first: what it holds cannot be removed.
+        for label in (f"aihub.data={mark(self.layout)}", f"com.docker.compose.project={self.project}"):
             if left := docker("ps", "-aq", "--filter", f"label={label}").split():
                 docker("rm", "-f", "-v", *left)
+        docker("compose", "-p", self.project, "--profile", "*", "-f", str(self.file), "down", "-v", "--timeout", "0")
