@@ -112,3 +112,6 @@ class DockerBench(Bench):
             if left := docker("ps", "-aq", "--filter", f"label={label}").split():
                 docker("rm", "-f", "-v", *left)
         docker("compose", "-p", self.project, "--profile", "*", "-f", str(self.file), "down", "-v", "--timeout", "0")
+        label = f"label=com.docker.compose.project={self.project}"
+        if left := docker("volume", "ls", "-q", "--filter", label).split():
+            docker("volume", "rm", *left)
