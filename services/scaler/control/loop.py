@@ -161,7 +161,8 @@ class Control:
         assert self._driver is not None
         for replica in service.in_life(Life.READY, Life.DRAINING, Life.WITHDRAWING) if service else ():
             if not self._driver.alive(replica.id):
-                self.post(Exited(replica.id, "found dead when a request came for it"))
+                by_hand = self._driver.ended_by_hand(replica.id)
+                self.post(Exited(replica.id, "found dead when a request came for it", by_hand))
 
     def _port_of(self, name: str) -> str:
         main = self.spec(name).main

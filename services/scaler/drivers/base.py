@@ -93,6 +93,9 @@ class Driver(Protocol):
         """Whether the root program lives right now; asked for each request that the gate holds although the replica
         serves, so it costs one system call."""
 
+    def ended_by_hand(self, replica: ReplicaId) -> bool:
+        """Whether somebody else has just told it to end, so that its end says nothing about the program."""
+
     async def measure(self, replicas: Sequence[ReplicaId]) -> Sequence[Measured]:
         """Memory and CPU now; a replica that has gone is absent from the answer."""
 

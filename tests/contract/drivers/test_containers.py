@@ -109,7 +109,9 @@ async def test_what_somebody_ends_is_told_and_the_next_start_works(
     service = yard.service()
     name = await awake(yard, driver, service)
     docker(*words, name)
-    assert reason in (await yard.event(Exited)).reason
+    told = await yard.event(Exited)
+    assert reason in told.reason
+    assert told.by_hand
     assert not driver.alive("svc-1")
     assert yard.records() == []
     await awake(yard, driver, service, "svc-2")

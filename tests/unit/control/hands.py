@@ -58,6 +58,9 @@ class MemoryDriver:
         self.running.pop(replica, None)
         return "it ended"
 
+    def ended_by_hand(self, replica: ReplicaId) -> bool:
+        return False
+
     def alive(self, replica: ReplicaId) -> bool:
         return replica in self.running
 

@@ -226,6 +226,7 @@ class DockerDriver:
             await self._abandon(live)
             raise StartError(f"{error}{words}") from error
         self._roster.phase(live, Phase.READY)
+        live.is_gone()
         if live.ended.done():
             raise StartError(await self._died(service, live, "when it had just become ready"))
         self._spawn(self._count_from_here(live))
@@ -321,7 +322,11 @@ class DockerDriver:
 
     def alive(self, replica: ReplicaId) -> bool:
         live = self._roster.get(replica)
-        return live is not None and not live.ended.done()
+        return live is not None and not live.ended.done() and not live.is_gone()
+
+    def ended_by_hand(self, replica: ReplicaId) -> bool:
+        live = self._roster.get(replica)
+        return live is not None and live.was_told_to_end()
 
     async def _abandon(self, live: Replica) -> None:
         """Nothing of it is left running; what is not on demand is only let go of."""
@@ -347,6 +352,7 @@ class DockerDriver:
 
     async def measure(self, replicas: Sequence[ReplicaId]) -> Sequence[Measured]:
         wanted = [live for name in replicas if (live := self._roster.get(name)) and not live.stopping]
+        wanted = [live for live in wanted if not live.is_gone()]
         return await self._measuring.measure(wanted, self._catalog)
 
     async def _count_from_here(self, live: Replica) -> None:

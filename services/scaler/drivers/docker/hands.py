@@ -25,9 +25,6 @@ from services.scaler.drivers.docker.roster import Roster, told
 
 log = logging.getLogger(__name__)
 
-_TO_END = 60.0
-"""Seconds that a program may take to end after a signal of somebody else's, for that to be the reason."""
-
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 
@@ -107,7 +104,7 @@ class Hands:
 
     async def _bury(self, live: Replica) -> None:
         live.stopping = True
-        by_hand = _was_told_to_end(live)
+        by_hand = live.was_told_to_end()
         if by_hand:
             live.unwatch()  # its end says nothing about how it bears a pause
         # Until the news is out requests still go to its address: nothing is asked one after the other.
@@ -172,7 +169,3 @@ class Hands:
             await readiness.until_ready(service, guest)
         await asyncio.sleep(0)
         return self._roster.on(container.id) is None and not guest.ended.done()
-
-
-def _was_told_to_end(live: Replica) -> bool:
-    return live.signalled is not None and asyncio.get_running_loop().time() - live.signalled < _TO_END

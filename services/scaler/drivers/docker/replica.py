@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from dataclasses import replace
 
 from services.scaler.drivers.docker.book import What
 from services.scaler.drivers.docker.checks import Check
 from services.scaler.drivers.docker.containers import Alive
 from services.scaler.drivers.docker.records import Record
+
+_TO_END = 60.0
+"""Seconds that a program may take to end after a signal, for that to be the reason."""
 
 
 class Replica:
@@ -27,6 +31,8 @@ class Replica:
         """The kernel has ended something of it for want of memory."""
         self.signalled: float | None = None
         """When the engine was last made to send it a signal, by the loop's clock."""
+        self._seen: int | None = None
+        """Its first process, where that could be seen."""
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when its container has stopped running."""
         self.healthy = asyncio.Event()
@@ -55,6 +61,21 @@ class Replica:
             self.end()
         self.record = replace(self.record, endpoints=alive.endpoints, pid=alive.pid)
 
+    def is_gone(self) -> bool:
+        """Whether its first process is no more, which the engine tells a tenth of a second later. Only of one that was
+        seen by an earlier call: processes of an engine elsewhere, or outside of the hub's own container, never are."""
+        pid = self.record.pid
+        if pid is None:
+            return False
+        if _runs(pid):
+            self._seen = pid
+            return False
+        return self._seen == pid
+
+    def was_told_to_end(self) -> bool:
+        """Whether somebody had the engine send it a signal lately."""
+        return self.signalled is not None and asyncio.get_running_loop().time() - self.signalled < _TO_END
+
     def unwatch(self) -> None:
         if self.thawed is not None:
             self.thawed.cancel()
@@ -69,3 +90,11 @@ class Replica:
         finally:
             if not done and what in self.expected:
                 self.expected.remove(what)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1]
+    except OSError:
+        return False
+    return state not in b"ZX"

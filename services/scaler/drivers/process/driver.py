@@ -266,6 +266,9 @@ class ProcessDriver:
         live = self._replicas.get(replica)
         return live is not None and not live.ended.done() and lives(live.root)
 
+    def ended_by_hand(self, replica: ReplicaId) -> bool:
+        return False  # a signal does not tell who has sent it
+
     async def _end_now(self, live: Replica) -> None:
         live.stopping = True
         async with live.verb:
