@@ -62,12 +62,17 @@ class InnerGateways:
         self._changing = asyncio.Lock()
         self._reviving: dict[str, asyncio.Task[None]] = {}
         self._deaths: dict[str, int] = {}
+        self._wanted: tuple[Sequence[InsideNetwork], Collection[str]] | None = None
+        """What was asked for last."""
+        self._removed: set[str] = set()
+        """Containers that were removed by ourselves."""
         self._closed = False
 
     async def ensure(self, networks: Sequence[InsideNetwork], also: Collection[str] = ("aihub",)) -> Sequence[str]:
         """Every name of every network belongs to a gateway that runs; names of all gateways, oldest first. Those left
         by an earlier life are taken over. `also`: further names for the first gateway on each network. Idempotent.
         Raises EngineAway, EngineRefused, OSError."""
+        self._wanted = networks, also
         async with self._changing:
             present = await self._present()
             for gateway in present:
@@ -102,7 +107,8 @@ class InnerGateways:
             task.cancel()
 
     def changed(self, event: Mapping[str, Any]) -> None:
-        """One event of a container of the engine: a gateway that dies is started again."""
+        """One event of a container of the engine: a gateway that dies is started again, one that somebody removed is
+        made anew."""
         labels = event["Actor"].get("Attributes") or {}
         name = labels.get(GATEWAY)
         if name is None or labels.get(DATA) != self._mark or self._closed:
@@ -112,20 +118,25 @@ class InnerGateways:
             task = asyncio.get_running_loop().create_task(self._revive(name, container))
             self._reviving[name] = task
             task.add_done_callback(lambda _: self._reviving.pop(name, None))
+        elif event["Action"] == "destroy" and container not in self._removed:
+            log.warning("inner gateway %s was removed; it is made anew", name)
+            self._look_soon(container)
 
     def look(self) -> None:
-        """The engine was away: start what ended with it."""
-        if not self._closed and "" not in self._reviving:
-            task = self._reviving[""] = asyncio.get_running_loop().create_task(self._look())
-            task.add_done_callback(lambda _: self._reviving.pop("", None))
+        """The engine was away: start what ended with it, make what went."""
+        if not self._closed:
+            self._look_soon("")
+
+    def _look_soon(self, why: str) -> None:
+        if why not in self._reviving:
+            task = self._reviving[why] = asyncio.get_running_loop().create_task(self._look())
+            task.add_done_callback(lambda _: self._reviving.pop(why, None))
 
     async def _look(self) -> None:
         try:
-            async with self._changing:
-                for gateway in await self._present():
-                    if not gateway.running:
-                        await self._start(gateway.name, gateway.container)
-        except (EngineRefused, EngineAway) as error:
+            if self._wanted is not None:
+                await self.ensure(*self._wanted)
+        except (EngineRefused, EngineAway, OSError) as error:
             log.error("inner gateways cannot be looked after: %s", error)
 
     async def _revive(self, name: str, container: str) -> None:
@@ -136,7 +147,8 @@ class InnerGateways:
             async with self._changing:
                 await self._start(name, container)
         except (EngineRefused, EngineAway) as error:
-            log.error("inner gateway %s does not start: %s", name, error)
+            if not (isinstance(error, EngineRefused) and error.status == 404):  # that it was removed is told too
+                log.error("inner gateway %s does not start: %s", name, error)
 
     async def _reach(self, gateway: Gateway, networks: Sequence[InsideNetwork]) -> None:
         """Connect it to networks that came later, without a name there: a replica has one address for all gateways, and
@@ -223,6 +235,7 @@ class InnerGateways:
         return sorted(found, key=lambda one: number(one.name))
 
     async def _remove(self, container: str) -> None:
+        self._removed.add(container)
         try:
             await self._engine.delete(f"containers/{container}", force=True)
         except EngineRefused as error:
