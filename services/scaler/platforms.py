@@ -46,3 +46,18 @@ def inner_names(driver: Driver, mesh: EnvoyMesh, binary: str, catalog: Callable[
 
     assert isinstance(driver, DockerDriver)
     return InnerNames(driver, mesh, binary, catalog)
+
+
+async def dismiss(driver: Driver) -> None:
+    """The hub ends in order: a driver for Docker removes what stands there for the hub alone. Before it is closed."""
+    from services.scaler.drivers.docker.driver import DockerDriver
+
+    assert isinstance(driver, DockerDriver)
+    await driver.keeper.dismiss()
+
+
+def keeping_of(driver: Driver) -> Keeping:
+    """What keeps the data of the driver's services."""
+    keeping = driver.keeping()  # type: ignore[attr-defined]  # of both drivers; tests have drivers without data
+    assert isinstance(keeping, object)
+    return keeping

@@ -30,7 +30,7 @@ from services.scaler.core.admission import MEMORY
 from services.scaler.core.events import CatalogLoaded, Restarted, ShutdownAsked
 from services.scaler.core.state import Life, Settings
 from services.scaler.mesh.envoy_mesh import EnvoyMesh
-from services.scaler.platforms import DOCKER, driver_of, inner_names, reader_of
+from services.scaler.platforms import DOCKER, dismiss, driver_of, inner_names, reader_of
 from services.scaler.signals import host, sizes, traffic
 
 if TYPE_CHECKING:
@@ -143,6 +143,8 @@ class ServiceScaler:
                 await self.control.settled(lambda: not self.control.fleet.world.replica_of)
         if self._inner is not None:
             await self._inner.close()
+        if self.config.driver == DOCKER:
+            await dismiss(self.driver)
         await self.control.close()
         await self.mesh.close()
         await self.driver.close()

@@ -203,7 +203,7 @@ def projects(folder: Path, *names: str) -> Iterator[list[Project]]:
 
 @contextmanager
 def docker_hub(folder: Path, made: Sequence[Project], **options: Any) -> Iterator[DockerHub]:
-    """A hub that is up; afterwards it is down by SIGTERM and no process or gateway of it is left, or HubFailed tells
+    """A hub that is up; afterwards it is down by SIGTERM and no process or container of its own is left, or HubFailed tells
     what is."""
     hub = DockerHub(folder, made, **options)
     try:
@@ -212,8 +212,8 @@ def docker_hub(folder: Path, made: Sequence[Project], **options: Any) -> Iterato
         hub.down()
         if left := hub.left():
             raise HubFailed(f"processes {sorted(left)} outlive the hub\n{hub.said()}")
-        if left_over := hub.own_containers("aihub.gateway"):
-            raise HubFailed(f"gateways {left_over} outlive the hub\n{hub.said()}")
+        if left_over := hub.own_containers():
+            raise HubFailed(f"its own containers {left_over} outlive the hub\n{hub.said()}")
     finally:
         hub.end()
         hub.remove()

@@ -311,6 +311,8 @@ class Measured:
     lately: float = 0.0
     """The same over the idle timeout alone where that is less than a minute, one second at least: work that has just
     begun does not show in a minute's average yet."""
+    callers: int = 0
+    """Connections at ports of its own that lead past the gateway, which knows nothing of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,7 +235,8 @@ def _consider_idle(world: World, service: ServiceState, ready: list[Replica]) ->
 def _measured(world: World, service: ServiceState, replica: Replica, due: float) -> bool:
     """Whether it was measured since its rest is due; else that is asked for, once. What was read some seconds before
     knows nothing of work that the last request has begun."""
-    if not service.spec.busy.cpu and not service.spec.busy.http:
+    stale = replica.digest != service.spec.digest  # it may have callers that do not come by the gateway
+    if not service.spec.busy.cpu and not service.spec.busy.http and not stale:
         return True
     if replica.measured_at >= due:
         return True

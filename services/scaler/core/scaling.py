@@ -44,6 +44,8 @@ def measured(world: World, event: Measured) -> None:
         replica.busy = f"CPU at {event.cpu:.0%} of a core over the last minute"
     elif event.busy:
         replica.busy = "its busy probe says so"
+    elif event.callers:
+        replica.busy = f"{event.callers} connections at a port of its container, past the gateway"
     if replica.busy:
         world.used(service, replica.busy)
     elif event.lately > limit > 0 and replica.life is Life.READY and world.now >= service.rest_due:
