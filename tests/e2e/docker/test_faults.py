@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import random
-import signal
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -21,7 +19,7 @@ import pytest
 from tests.e2e.docker.conftest import MakeProject, StartHub
 from tests.support.catalogue import Rests
 from tests.support.clients import Client, Outcome, Verdict, client
-from tests.support.container_yard import Yard, inspected
+from tests.support.container_yard import Yard
 from tests.support.docker_hub import DockerHub, Project, caller, docker, eventually, web
 from tests.support.engine.private import PrivateEngine, private_engine
 from tests.support.hub import PARTS
@@ -81,9 +79,9 @@ async def _killed(
         await asyncio.to_thread(_kill, hub, made, part)
         scene.go_on()
         back = await _back(hub, part)
-        outcomes = [await task for task in scene.held]
         later = await _served(lambda: asker.get(NAME, "asyncio"))
         took = time.monotonic() - back
+        outcomes = [await task for task in scene.held]
         again = await asker.get(NEIGHBOUR, "asyncio")
         streamed = await stream
     told = "\n".join(map(str, [*outcomes, streamed, later, again])) + hub.said()
@@ -145,8 +143,8 @@ async def test_containers_that_are_removed_by_hand_under_load_are_made_anew_and_
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[PrivateEngine]:
-    with private_engine(tmp_path / "engine", "aihub-test/web") as made:
+def engine() -> Iterator[PrivateEngine]:
+    with private_engine("aihub-test/web") as made:
         yield made
 
 
@@ -237,21 +235,23 @@ def _nothing_twice(hub: DockerHub, made: Project, yard: Yard, *, spare: int, nam
 
 
 async def _use(
-    asker: Client, names: list[str], numbers: "itertools.count[int]", stop: asyncio.Event, dice: random.Random
+    asker: Client, names: list[str], numbers: itertools.count[int], stop: asyncio.Event, dice: random.Random
 ) -> list[Outcome]:
     outcomes = []
     while not stop.is_set():
-        name = dice.choice(names)
-        call = dice.choice(
-            [
-                lambda: asker.get(name, "asyncio"),
-                lambda: asker.post(name, 100_000, identifier=f"{name}-{next(numbers)}"),
-                lambda: asker.stream(name, 5, 0.05),
-            ]
-        )
-        outcomes.append(await call())
+        outcomes.append(await _any_request(asker, dice.choice(names), numbers, dice))
         await asyncio.sleep(dice.uniform(0.0, 0.3))
     return outcomes
+
+
+def _any_request(asker: Client, name: str, numbers: itertools.count[int], dice: random.Random) -> Awaitable[Outcome]:
+    match dice.randrange(3):
+        case 0:
+            return asker.get(name, "asyncio")
+        case 1:
+            return asker.post(name, 100_000, identifier=f"{name}-{next(numbers)}")
+        case _:
+            return asker.stream(name, 5, 0.05)
 
 
 def _remove_one(made: Project, dice: random.Random) -> None:

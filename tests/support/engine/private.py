@@ -15,6 +15,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,20 +111,20 @@ class PrivateEngine:
 
 
 @contextmanager
-def private_engine(folder: Path, *images: str, restores: bool = False) -> Iterator[PrivateEngine]:
+def private_engine(*images: str, restores: bool = False) -> Iterator[PrivateEngine]:
     """Start one with these images of the machine's own engine. Inside, this thread and what it starts are in its
     network, and DOCKER_HOST names it. Raises NoEngine."""
-    folder.mkdir(parents=True, exist_ok=True)
-    engine = PrivateEngine(folder, restores=restores)
     before = os.environ.get("DOCKER_HOST")
-    with _own_network():
+    # A short path: its containerd has sockets deep below it, and a socket's path may have 107 letters.
+    with tempfile.TemporaryDirectory(prefix="aihub-engine-") as folder, _own_network():
+        engine = PrivateEngine(Path(folder), restores=restores)
         try:
             engine.start()
             engine.load(*images)
             os.environ["DOCKER_HOST"] = engine.host
             yield engine
         finally:
-            os.environ.pop("DOCKER_HOST")
+            os.environ.pop("DOCKER_HOST", None)
             if before is not None:
                 os.environ["DOCKER_HOST"] = before
             engine.remove()
