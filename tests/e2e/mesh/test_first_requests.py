@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.mesh.conftest import NAME
 from tests.support.curl import curl
 from tests.support.envoy import Echo, Rig
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.envoy
 MEGABYTE = 1_000_000
@@ -45,6 +46,29 @@ async def test_fifty_at_once_wake_it_once(hub: Rig, client: aiohttp.ClientSessio
     await hub.director.held(NAME, 50)
     hub.director.wake(NAME)
     assert await asyncio.gather(*asking) == [200] * 50
+
+
+async def test_who_is_sent_to_an_address_that_has_just_been_left_is_asked_about_again(
+    hub: Rig, upstream: Echo, client: aiohttp.ClientSession, api: str
+) -> None:
+    actor = hub.director.actors[NAME]
+    right, actor.endpoints, actor.state = actor.endpoints, {"main": f"127.0.0.1:{free_port()}"}, "ready"
+    asking = asyncio.ensure_future(client.post(f"{api}/late", data=b"x" * 1000))
+    async with hub.director.changed:
+        await hub.director.changed.wait_for(lambda: len(actor.asked) == 2)
+    actor.endpoints = right
+    async with await asking as answer:
+        assert answer.status == 200, await answer.text()
+        assert (await answer.json())["length"] == 1000
+    assert [path for _, path in upstream.seen] == ["/late"]
+
+
+async def test_where_nobody_answers_the_caller_is_told_so(hub: Rig, client: aiohttp.ClientSession, api: str) -> None:
+    actor = hub.director.actors[NAME]
+    actor.endpoints, actor.state = {"main": f"127.0.0.1:{free_port()}"}, "ready"
+    async with client.get(f"{api}/") as answer:
+        assert answer.status == 503
+        assert (await answer.json())["error"]["code"] == "unreachable"
 
 
 @pytest.mark.parametrize("version", ["--http1.0", "--http1.1", "--http2-prior-knowledge"])

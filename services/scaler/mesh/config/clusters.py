@@ -17,6 +17,10 @@ _CLUSTER = "envoy.config.cluster.v3.Cluster"
 # closes at the moment a request is written to it would cost that request.
 _IDLE_CONNECTION = "1s"
 
+# Nobody refuses a connection to a container that has just ended, for its address has gone with it. Who is not let in at
+# once goes on to the gate, which has more patience.
+_CONTAINER_CONNECTS = "1s"
+
 # The first refused connection ejects the endpoint, so that the retry goes on to the gate, where the crash is repaired.
 _EJECT_AT_ONCE: Json = {
     "consecutive_local_origin_failure": 1,
@@ -41,19 +45,20 @@ def cds(catalog: Catalog, kept: Kept | None = None) -> Json:
 
 def service_clusters(service: Service) -> list[Json]:
     found: list[Json] = []
+    patience = _CONTAINER_CONNECTS if service.containers else common.CONNECT_TIMEOUT
     for port in service.ports:
-        found.append(_lazy(cluster_name(service.name, port.name), port))
+        found.append(_lazy(cluster_name(service.name, port.name), port, patience))
         if port.protocol is not Protocol.TCP:
-            found.append(_lazy(cluster_name(service.name, port.name, background=True), port))
+            found.append(_lazy(cluster_name(service.name, port.name, background=True), port, patience))
     return found
 
 
-def _lazy(name: str, port: Port) -> Json:
+def _lazy(name: str, port: Port, patience: str) -> Json:
     cluster: Json = {
         "@type": f"type.googleapis.com/{_CLUSTER}",
         "name": name,
         "type": "EDS",
-        "connect_timeout": common.CONNECT_TIMEOUT,
+        "connect_timeout": patience,
         "per_connection_buffer_limit_bytes": common.BUFFER_BYTES,
         "eds_cluster_config": {
             "eds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "1s"},

@@ -17,6 +17,8 @@ STREAM_WINDOW_BYTES = 65536
 CONNECTION_WINDOW_BYTES = 1048576
 CONNECT_TIMEOUT = "10s"
 """A burst may overrun a small listen backlog: the kernel tries again after 1 s and 3 s, which 10 s leaves room for."""
+NOBODY_THERE: Json = {"name": "x-hub-state", "string_match": {"exact": "unreachable"}}
+"""By this the gate says that a request has not reached the replica it was meant for."""
 LONGEST_HOLD = 3600
 """Seconds; the cap of `X-Hub-Wait`."""
 MANY = {

@@ -35,7 +35,7 @@ def gate_listener(place: Place) -> Json:
         filters=[_ext_authz()],
         early_header_mutation_extensions=[_no_destination()],
         route_config=_routes(),
-        local_reply_config={"mappers": [common.TOO_LARGE_TO_REPEAT, *mappers]},
+        local_reply_config={"mappers": [common.TOO_LARGE_TO_REPEAT, _nobody_there(), *mappers]},
     )
     return {
         "name": "gate",
@@ -73,9 +73,22 @@ def _routes() -> Json:
 
 
 def _forward(cluster: str) -> Json:
-    # Only what certainly never reached the program is sent again.
-    retry = {"retry_on": "connect-failure,refused-stream,reset-before-request", "num_retries": 3}
+    # Only what certainly never reached the program is sent again, and once: the address may have no owner any more. The
+    # gateway before this asks anew where to go.
+    retry = {"retry_on": "connect-failure,refused-stream,reset-before-request", "num_retries": 1}
     return {"cluster": cluster, "timeout": "0s", "retry_policy": retry}
+
+
+def _nobody_there() -> Json:
+    header = common.NOBODY_THERE
+    said = {"key": header["name"], "value": header["string_match"]["exact"]}
+    message = "nobody takes connections at the address where the service answered a moment ago"
+    body = {"error": {"code": "unreachable", "message": message, "retry_after_s": 1}}
+    return {
+        "filter": {"response_flag_filter": {"flags": ["UF", "URX"]}},
+        "headers_to_add": [{"header": said, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}],
+        "body_format_override": {"json_format": body},
+    }
 
 
 def _ext_authz() -> Json:

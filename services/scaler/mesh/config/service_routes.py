@@ -26,11 +26,13 @@ Origin = tuple[str, int] | None
 """Host and port of a service's own origin, where it has one that this host's users can reach."""
 
 RETRY: Json = {
-    "retry_on": "connect-failure,refused-stream,reset-before-request",
+    "retry_on": "connect-failure,refused-stream,reset-before-request,retriable-headers",
+    "retriable_headers": [common.NOBODY_THERE],
     "num_retries": 8,
     "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.1s"},
 }
-"""Only what never reached the program is sent again. The refusal has ejected the endpoint, so a retry goes to the gate
+"""Only what never reached the program is sent again, also where the gate says so: who was there a moment ago has died,
+and the next question finds that out. The refusal has ejected the endpoint, so a retry goes to the gate
 as soon as Envoy's main thread has told its workers: mostly the first, and a busy main thread gets half a second.
 (A retry plugin that names the next priority would do it at once, and cost every warm request a microsecond.) Set once
 for each virtual host."""
