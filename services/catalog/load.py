@@ -18,7 +18,7 @@ from types import MappingProxyType
 from services.catalog.build import ON_DEMAND, Built, build
 from services.catalog.check import Services, check
 from services.catalog.faults import CatalogError, Fault, Findings
-from services.catalog.merge import as_row
+from services.catalog.merge import as_names, as_row
 from services.catalog.model import Catalog, Service, Stack
 from services.catalog.project import Context, Project, ProjectReader
 from services.catalog.store import Store
@@ -90,7 +90,7 @@ class CatalogReader:
         # Where containers run, an override says `required: false` for those that somebody forgot.
         on_profile = frozenset[str]() if self._in_containers else _on_profile(chosen)
         check(Services(chosen, good, disabled, on_profile), findings)
-        self._check_volumes(good, project, findings)
+        self._check_declared(good, project, findings)
         self._store.finish()
         if findings.faults:
             raise CatalogError(findings.faults)
@@ -145,13 +145,22 @@ class CatalogReader:
             return False
         return all(self._store.state(file) == state for file, state in kept.built.asked.items())
 
-    def _check_volumes(self, services: Mapping[str, Service], project: Project, findings: Findings) -> None:
+    def _check_declared(self, services: Mapping[str, Service], project: Project, findings: Findings) -> None:
         for service in services.values():
+            self._check_networks(service.name, project, findings)
             for index, volume in enumerate(service.volumes):
                 if volume.named and volume.source and volume.source not in project.volumes:
                     raw = project.services[service.name]
                     wanted = "a volume that is declared under volumes at the top of the file"
                     findings.found(raw, ("volumes", index), wanted, volume.source, under=("services", service.name))
+
+    def _check_networks(self, name: str, project: Project, findings: Findings) -> None:
+        raw, path = project.services[name], ("services", name, "networks")
+        said = raw.get("networks") if isinstance(raw, Table) else None
+        for network, _, mark in as_names(said, path).places():
+            if network not in project.networks:
+                wanted = "a network that is declared under networks at the top of the file"
+                findings.at(mark, path, wanted, network, findings.near(network, project.networks))
 
 
 def _is_on(value: Value, enabled: set[str]) -> bool:

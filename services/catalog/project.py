@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from services.catalog.containers import DEFAULT_NETWORK
 from services.catalog.dotenv import DotenvFault, parse
 from services.catalog.extends import Extends
 from services.catalog.faults import Fault, Findings
@@ -51,6 +52,7 @@ class Project:
     services: Table = field(default_factory=Table)
     contexts: dict[str, Context] = field(default_factory=dict)
     volumes: frozenset[str] = frozenset()
+    networks: frozenset[str] = frozenset({DEFAULT_NETWORK})
     variables: Variables = field(default_factory=dict)
 
 
@@ -96,8 +98,8 @@ class ProjectReader:
         project = Project(variables=variables, contexts=group.contexts)
         if isinstance(services, Table):
             project.services = services
-        volumes = group.tree.get("volumes")
-        project.volumes = frozenset(volumes) if isinstance(volumes, Table) else frozenset()
+        project.volumes = frozenset(_names(group.tree, "volumes"))
+        project.networks = frozenset({*_names(group.tree, "networks"), DEFAULT_NETWORK})
         return project
 
     # -- files -----------------------------------------------------------------------------------------------------
@@ -306,9 +308,9 @@ def _given_back(tree: Table) -> Table:
     return tree
 
 
-def _names(tree: Table) -> Iterable[str]:
-    services = tree.get("services")
-    return services if isinstance(services, Table) else ()
+def _names(tree: Table, kind: str = "services") -> Iterable[str]:
+    inside = tree.get(kind)
+    return inside if isinstance(inside, Table) else ()
 
 
 def _absolute(directory: Path, name: str) -> Path:

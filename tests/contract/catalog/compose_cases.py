@@ -423,6 +423,8 @@ REFUSED = [
     service("a port that is zero", "ports: [0]"),
     service("a volume of unknown kind", "volumes: [{type: foo, target: /x}]"),
     service("a volume that is not declared", "volumes: ['nobody:/x']"),
+    service("a network that is not declared", "networks: [nobody]"),
+    service("a network that is not declared, with an alias", "networks: {default: , nobody: {aliases: [b]}}"),
     service("a dependency that does not exist", "depends_on: [b]"),
     service("a condition nobody knows", "depends_on: {a: {condition: foo}}"),
     service("a dependency without condition", "depends_on: {a: {}}"),
