@@ -45,7 +45,7 @@ def measured(world: World, event: Measured) -> None:
     elif event.busy:
         replica.busy = "its busy probe says so"
     elif event.callers:
-        replica.busy = f"{event.callers} connections at a port of its container, past the gateway"
+        replica.busy = f"connections to its container past the gateway ({event.callers})"
     if replica.busy:
         world.used(service, replica.busy)
     elif event.lately > limit > 0 and replica.life is Life.READY and world.now >= service.rest_due:

@@ -66,8 +66,7 @@ async def _settle(roster: Roster, containers: Containers, catalog: Catalog, live
     if service is None:
         return
     try:
-        await containers.nameless(service, record.container)
-        alive = await containers.look(service, record.container)
+        alive = await containers.take_over(service, record.container)
     except EngineRefused as error:
         log.warning("replica %s of an earlier life is gone: %s", record.replica, error)
         roster.leave(live)

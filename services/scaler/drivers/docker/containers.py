@@ -12,13 +12,13 @@ import logging
 import math
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from services.catalog.model import Service
 from services.compose.command import ComposeError
 from services.scaler.drivers.base import StartError
-from services.scaler.drivers.docker import naming
+from services.scaler.drivers.docker import naming, past_gateway
 from services.scaler.drivers.docker.arrangement import Arranged, Entry, Stacks
 from services.scaler.drivers.docker.book import Book, Container, State
 from services.scaler.drivers.docker.checks import Check, words
@@ -43,7 +43,7 @@ class Alive:
     running: bool = True
     healthy: bool = False
     published: frozenset[int] = frozenset()
-    """Its own ports that the engine publishes on the host: what comes there comes past the gateway."""
+    """Its own ports that can be called past the gateway: the engine publishes them, or a name leads there."""
 
 
 class Containers:
@@ -198,8 +198,25 @@ class Containers:
 
     async def look(self, service: Service, container: str) -> Alive:
         """Raises EngineRefused, EngineAway."""
+        return self._alive(service, await self._engine.get(f"containers/{container}/json"))
+
+    async def take_over(self, service: Service, container: str) -> Alive:
+        """Of one that runs and that somebody else has started. Taking its names cuts every connection that it has, so
+        one with callers keeps them until its next stop. Raises EngineRefused, EngineAway."""
         inspected = await self._engine.get(f"containers/{container}/json")
-        state = inspected["State"]
+        alive = self._alive(service, inspected)
+        if not naming.belongs_to_gateway(service) or not naming.named(inspected):
+            return alive
+        ports = frozenset(port.number for port in service.ports)
+        pid = alive.pid if self._engine.local_root is not None else None
+        if pid is not None and await asyncio.to_thread(past_gateway.connections, pid, ports):
+            log.info("%s has callers: its names are the gateway's from its next stop on", service.name)
+            return replace(alive, published=alive.published | ports)
+        await self.nameless(service, container)
+        return await self.look(service, container)
+
+    def _alive(self, service: Service, inspected: Mapping[str, Any]) -> Alive:
+        container, state = inspected["Id"], inspected["State"]
         test = words(inspected["Config"].get("Healthcheck"), inspected["Config"].get("Shell"))
         return Alive(
             endpoints=endpoints(service, inspected, self._engine.own_networks),

@@ -158,9 +158,7 @@ class Hands:
             # What compose has just begun for us is taken there.
             if self._roster.on(container.id) is not None:
                 return False
-        await self._containers.nameless(service, container.id)
-        alive = await self._containers.look(service, container.id)
-        guest.take(alive)
+        guest.take(await self._containers.take_over(service, container.id))
         guest.record = replace(guest.record, phase=Phase.READY)
         now = self._book.get(container.id)
         if now is not None and now.state is State.PAUSED:

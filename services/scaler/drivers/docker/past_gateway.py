@@ -1,6 +1,6 @@
-"""Callers of a lazy container who do not come by the gateway: those of ports that the engine publishes for it.
+"""Callers of a lazy container who do not come by the gateway: at ports that the engine publishes for it, or by a name.
 
-Only a container that was made without our override has such ports, and only until its next stop.
+Only a container that somebody else has started has such callers, and only until its next stop.
 """
 
 from __future__ import annotations
@@ -30,4 +30,4 @@ def connections(pid: int, ports: Collection[int], proc: Path = Path("/proc")) ->
 
 def against_pause(ports: Collection[int]) -> str | None:
     """Why it may only be stopped; None where it may be frozen too. At a frozen one, callers would wait for ever."""
-    return f"its port {min(ports)} is published past the gateway" if ports else None
+    return f"its port {min(ports)} can be called past the gateway" if ports else None
