@@ -77,9 +77,9 @@ class Project:
         fresh.write_text(text)
         fresh.replace(self.file)
 
-    def compose(self, *words: str) -> str:
+    def compose(self, *words: str, check: bool = True) -> str:
         """`docker compose`, typed in the folder."""
-        return docker("compose", "--progress", "quiet", *words, cwd=self.folder)
+        return docker("compose", "--progress", "quiet", *words, cwd=self.folder, check=check)
 
     def containers(self, service: str | None = None) -> list[Seen]:
         """Stopped ones too, in no order."""
@@ -203,8 +203,8 @@ def projects(folder: Path, *names: str) -> Iterator[list[Project]]:
 
 @contextmanager
 def docker_hub(folder: Path, made: Sequence[Project], **options: Any) -> Iterator[DockerHub]:
-    """A hub that is up; afterwards it is down by SIGTERM and no process or container of its own is left, or HubFailed tells
-    what is."""
+    """A hub that is up; afterwards it is down by SIGTERM and no process or container of its own is left, or HubFailed
+    tells what is."""
     hub = DockerHub(folder, made, **options)
     try:
         hub.up()

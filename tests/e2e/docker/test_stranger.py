@@ -174,6 +174,15 @@ async def test_what_people_do_by_hand_does_no_harm(shop: Project, port: int, sta
     prune(shop)
     assert [one for one in shop.containers() if one.service in ("web", "api", "db")] == []
     await answers_with_its_data(shop, port)
+    # Without `aihub adopt` compose makes anew what it takes for changed, and cannot have the port that the hub serves.
+    shop.compose("up", "-d", check=False)
+    await answers_with_its_data(shop, port)
+    for service in ("web", "api", "db"):
+        await hub.rested(service, "stopped")
+    shop.compose("up", "-d", check=False)
+    await answers_with_its_data(shop, port)
+    await hub.rested("web", "stopped")
+    await answers_with_its_data(shop, port)
 
 
 def prune(shop: Project) -> None:
