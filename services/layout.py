@@ -4,6 +4,7 @@ DATA/lock                     held by the supervisor as long as it lives
 DATA/run/                     sockets, Envoy's files, processes.json; mode 0700; a link where DATA's path is too long
 DATA/state/                   journal, snapshot, replica records
 DATA/services/NAME/           a service's data, kept for ever
+DATA/backups/                 NAME-STAMP.tar.gz and .json: copies of services' data
 DATA/envs/NAME/               its installed environment, deletable
 DATA/models/  DATA/cache/     shared model files; downloads, deletable
 DATA/logs/                    scaler.log, envoy.log, supervisor.log; services/NAME.log, rotated
@@ -117,6 +118,11 @@ class Layout:
     @property
     def cache(self) -> Path:
         return self.data / "cache"
+
+    @property
+    def backups(self) -> Path:
+        """Copies of services' data, unless another folder is named."""
+        return self.data / "backups"
 
     @property
     def logs(self) -> Path:

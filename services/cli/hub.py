@@ -9,6 +9,8 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -17,6 +19,7 @@ from services.layout import Layout
 from services.supervisor.config import Exit
 
 _PATIENCE = 15.0
+_PIECE = 1 << 18
 
 
 class Hub:
@@ -40,13 +43,53 @@ class Hub:
     def explain(self, service: str) -> dict[str, Any]:
         return self.get(f"{_of(service)}/explain")
 
+    @contextmanager
+    def download(self, path: str, *, patience: float) -> Iterator[tuple[Mapping[str, str], Iterator[bytes]]]:
+        """Headers and body of an answer, the body as it comes. Raises as `get`, and Failure where it is broken off."""
+        with self._exchange("GET", path, patience) as answer:
+            if answer.status >= 400:
+                _understand(answer.status, answer.read())
+            yield dict(answer.headers), _pieces(answer)
+
+    def upload(self, path: str, body: Iterator[bytes], *, patience: float) -> dict[str, Any]:
+        with self._exchange("PUT", path, patience, body) as answer:
+            return _understand(answer.status, answer.read())
+
+    def lines(self, path: str, *, patience: float) -> Iterator[dict[str, Any]]:
+        """What a long act tells of itself, line by line, as it goes on. `patience`: seconds between two lines."""
+        with self._exchange("POST", path, patience) as answer:
+            if answer.status >= 400:
+                _understand(answer.status, answer.read())
+            for line in answer:
+                yield json.loads(line)
+
     def _ask(self, method: str, path: str, patience: float) -> dict[str, Any]:
         """Raises Failure where no hub runs, it does not answer within `patience` seconds, or it refuses."""
+        with self._exchange(method, path, patience) as answer:
+            with self._told():
+                body = answer.read()
+            return _understand(answer.status, body)
+
+    @contextmanager
+    def _exchange(
+        self, method: str, path: str, patience: float, body: Iterator[bytes] | None = None
+    ) -> Iterator[http.client.HTTPResponse]:
         connection = _Connection(str(self.layout.admin_socket), patience)
         try:
-            connection.request(method, path, headers={"Host": "hub", "Connection": "close"})
-            answer = connection.getresponse()
-            body = answer.read()
+            with self._told():
+                # Refused before all of it was read: the answer says why.
+                with suppress(BrokenPipeError):
+                    connection.request(method, path, body, {"Host": "hub", "Connection": "close"})
+                answer = connection.getresponse()
+            yield answer
+        finally:
+            connection.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What goes wrong on the way becomes a Failure."""
+        try:
+            yield
         except (FileNotFoundError, ConnectionRefusedError):
             raise no_hub(self.layout.data) from None
         except NotADirectoryError:
@@ -58,9 +101,14 @@ class Hub:
                 f"the hub does not answer ({error or type(error).__name__})",
                 remedy="Its scaler may be starting again; `aihub logs scaler` tells.",
             ) from None
-        finally:
-            connection.close()
-        return _understand(answer.status, body)
+
+
+def _pieces(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+    try:
+        while piece := answer.read(_PIECE):
+            yield piece
+    except http.client.HTTPException:
+        raise Failure("the hub broke off in the middle", remedy="`aihub logs scaler` has the reason.") from None
 
 
 class _Connection(http.client.HTTPConnection):

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,10 @@ from aiohttp import web
 from services.catalog.addresses import Edge, all_addresses
 from services.catalog.model import Catalog
 from services.layout import Layout
+from services.scaler.admin import care_api
 from services.scaler.admin.api import application
+from services.scaler.admin.care import Care
+from services.scaler.admin.consul_snapshots import ConsulSnapshots
 from services.scaler.admin.hub import Hub
 from services.scaler.control.clock import Clock
 from services.scaler.control.journal import Journal, restore
@@ -30,7 +35,7 @@ from services.scaler.core.admission import MEMORY
 from services.scaler.core.events import CatalogLoaded, Restarted, ShutdownAsked
 from services.scaler.core.state import Life, Settings
 from services.scaler.mesh.envoy_mesh import EnvoyMesh
-from services.scaler.platforms import DOCKER, dismiss, driver_of, inner_names, reader_of
+from services.scaler.platforms import DOCKER, dismiss, driver_of, inner_names, keeping_of, reader_of
 from services.scaler.signals import host, sizes, traffic
 
 if TYPE_CHECKING:
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_PACKAGE = "distributed-ai-hub"
 _SHUTDOWN_LIMIT = 30.0
 """Seconds for all replicas to end; what is left then is ended by the supervisor."""
 
@@ -190,7 +196,10 @@ class ServiceScaler:
 
     async def _serve_admin(self, listener: socket.socket) -> None:
         hub = Hub(self.layout, self.config.edge, self.control, self.driver, self.reloader)
-        self._admin = web.AppRunner(application(hub), access_log=None)
+        own, consul = version(_PACKAGE), ConsulSnapshots.of(os.environ)
+        care = Care(self.layout, self.control, self.driver, self.mesh, keeping_of(self.driver), own, consul)
+        app = application(hub, lambda named: care_api.routes(care, self.control, named))
+        self._admin = web.AppRunner(app, access_log=None)
         await self._admin.setup()
         await web.SockSite(self._admin, listener).start()
 

@@ -8,7 +8,7 @@ a web page or a neighbour must not command the hub.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from aiohttp import web
@@ -34,9 +34,11 @@ _LONGEST_PIN = 10 * 365 * 86400.0
 """Longer than that is for ever, and should be said so."""
 
 
-def application(hub: Hub) -> web.Application:
+def application(hub: Hub, more: Callable[[Callable[[web.Request], str]], Iterable[web.RouteDef]]) -> web.Application:
+    """`more`: further routes, made with what tells the service that a request names."""
     api = Api(hub)
     app = web.Application(middlewares=[_errors, _local_only])
+    app.add_routes(more(api.named))
     app.add_routes(
         [
             web.get("/api/health", api.health),
@@ -141,6 +143,10 @@ class Api:
         name = self._runnable(request)
         self._hub.control.post(PullAsked(name))
         return web.json_response(self._state(name), status=202)
+
+    def named(self, request: web.Request) -> str:
+        """The service a path names and this machine can run. Raises ApiError."""
+        return self._runnable(request)
 
     async def prune(self, request: web.Request) -> web.Response:
         names = [name for name in request.query.get("services", "").split(",") if name]

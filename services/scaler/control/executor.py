@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, assert_never
 
 from services.catalog.model import Service
+from services.scaler.control.doors import Doors
 from services.scaler.core.effects import (
     Decided,
     Drain,
@@ -59,13 +60,17 @@ _STOP_AGAIN = (0.1, 0.5, 2.0, 5.0, 10.0)
 
 
 class Executor:
-    """`spec_of` gives the catalogue entry an effect is about, as it is when the effect begins."""
+    """`spec_of` gives the catalogue entry an effect is about, as it is when the effect begins. `doors`: what starts or
+    thaws has to pass them."""
 
-    def __init__(self, driver: Driver, mesh: Mesh, post: Post, spec_of: Callable[[str], Service]) -> None:
+    def __init__(
+        self, driver: Driver, mesh: Mesh, post: Post, spec_of: Callable[[str], Service], doors: Doors | None = None
+    ) -> None:
         self._driver = driver
         self._mesh = mesh
         self._post = post
         self._spec_of = spec_of
+        self._doors = doors or Doors()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def perform(self, effect: Effect) -> None:
@@ -141,6 +146,7 @@ class Executor:
         spec = self._spec_of(effect.service)
 
         async def verb() -> Event:
+            await self._doors.passed(effect.service)
             running = await self._driver.start(spec, effect.replica)
             self._post(Started(effect.replica, effect.attempt, running.endpoints, running.pid))
             await self._driver.ready(spec, effect.replica)
@@ -192,6 +198,7 @@ class Executor:
         spec = self._spec_of(effect.service)
 
         async def verb() -> Event:
+            await self._doors.passed(effect.service)
             await self._driver.resume(spec, effect.replica)
             return Resumed(effect.replica, effect.attempt)
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from services.catalog.model import Service
 from services.scaler.control import views
 from services.scaler.control.clock import Clock
+from services.scaler.control.doors import Doors
 from services.scaler.control.executor import Executor
 from services.scaler.control.journal import Journal
 from services.scaler.control.story import Story
@@ -34,6 +35,7 @@ class Control:
         self.fleet = fleet
         self.clock = clock
         self.story = Story()
+        self.doors = Doors()
         self.awake = asyncio.Event()
         """Set while any replica runs: there is something to read."""
         self._journal = journal
@@ -49,8 +51,12 @@ class Control:
     def connect(self, driver: Driver, mesh: Mesh) -> None:
         """Give it hands. Comes before the first event."""
         self._driver = driver
-        self._executor = Executor(driver, mesh, self.post, self.spec)
+        self._executor = Executor(driver, mesh, self.post, self.spec, self.doors)
         self._journal.begin(self.fleet.world)
+
+    def watch(self, told: Callable[[], None]) -> None:
+        """Have `told` called after every event, for good. It must be quick and raise nothing."""
+        self._watchers.append(told)
 
     def spec(self, name: str) -> Service:
         service = self.fleet.world.services.get(name)

@@ -21,8 +21,9 @@ def script(*words: str, cwd: Path = ROOT, **environment: str) -> subprocess.Comp
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--env", "prod"], "Use --env local"),
-        (["--env", "dev"], "not built yet"),
+        (["--env", "prod", "--listen", "127.0.0.1:1"], "--listen is for --env local"),
+        (["--env", "local", "--domain", "a.b"], "--domain is for --env dev and prod"),
+        (["--env", "dev", "--volumes"], "--volumes goes with --down"),
         (["--env", "moon"], "must be local, dev or prod"),
         (["--phase", "some"], "must be infra, ai, monitor or all"),
         (["--listen"], "--listen wants a value"),

@@ -29,13 +29,14 @@ from services.scaler.drivers.base import (
 from services.scaler.drivers.docker import adoption, disk, past_gateway, readiness, replicas, thawing
 from services.scaler.drivers.docker.arrangement import Stacks
 from services.scaler.drivers.docker.book import Book, Change, Container, What
-from services.scaler.drivers.docker.containers import Alive, Containers
+from services.scaler.drivers.docker.containers import Alive, Containers, is_leaving
 from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
 from services.scaler.drivers.docker.gateways import Bootstrap, InnerGateways
 from services.scaler.drivers.docker.hands import Hands
 from services.scaler.drivers.docker.images import Images
 from services.scaler.drivers.docker.inside import Inside
 from services.scaler.drivers.docker.keeper import Keeper
+from services.scaler.drivers.docker.keeping import VolumeKeeping
 from services.scaler.drivers.docker.measuring import Measuring
 from services.scaler.drivers.docker.preparing import Preparing
 from services.scaler.drivers.docker.pull import FLOOR, Pulls
@@ -73,6 +74,9 @@ class DockerDriver:
         self._watch.reconnected.append(self._hands.look_again)
         self._measuring = Measuring(self.engine, post)
         self.keeper = Keeper(self.engine, self.images, layout)
+        self.keeping = VolumeKeeping(
+            self.engine, self._book, self.stacks, self.images, self.keeper, self._pulls, layout
+        )
         self._preparing = Preparing(self._containers, self.stacks, self.images, self._pulls)
         self._inside = Inside(self.engine, self.keeper, self.stacks, layout)
         self._catalog = Catalog()
@@ -178,7 +182,7 @@ class DockerDriver:
         try:
             return await self._run(service, live, container)
         except EngineRefused as error:
-            if error.status != 404 or not service.lazy:
+            if not (error.status == 404 or is_leaving(error)) or not service.lazy:
                 raise
             log.info("%s cannot be started (%s): it is made anew", container.name, error)
         async with self._containers.making(service):

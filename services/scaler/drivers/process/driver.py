@@ -23,6 +23,7 @@ from services.scaler.core.events import Adopted, Exited, Measured, ReplicaId
 from services.scaler.drivers.base import PauseError, Post, ProgressReport, Running, StartError
 from services.scaler.drivers.process import adoption, disk, ending, logs, noticing, readiness, spawn, thawing
 from services.scaler.drivers.process.install import Installer
+from services.scaler.drivers.process.keeping import FolderKeeping
 from services.scaler.drivers.process.measure import Meter
 from services.scaler.drivers.process.platform import Wish, detect
 from services.scaler.drivers.process.ports import NoPort, PortLeases
@@ -57,6 +58,7 @@ class ProcessDriver:
         self._ports = PortLeases(layout.data)
         self._grudges = thawing.Grudges(layout.state / "not-pausable.json")
         self._installer = Installer(layout, self._platform.mark("~install"), disk_floor)
+        self.keeping = FolderKeeping(layout, self._installer)
         self._logs = logs.LogKeeper(layout.logs, disk_floor)
         self._meter = Meter(self._platform.marks)
         self._measuring = asyncio.Lock()
@@ -94,7 +96,6 @@ class ProcessDriver:
         return disk.usage(self._layout)
 
     def prune(self, names: Collection[str] | None, running: Collection[str], *, cache: bool) -> Mapping[str, Any]:
-        """Remove environments (all, or those named) of services that do not run; never data. Blocks."""
         busy = self._installer.busy
         return disk.prune(self._layout, names, {*running, *busy}, cache=cache and not busy)
 

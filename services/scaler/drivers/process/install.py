@@ -19,12 +19,14 @@ from pathlib import Path
 from services.catalog.model import Package
 from services.layout import Layout
 from services.scaler.drivers.base import PrepareError, ProgressReport
+from services.scaler.drivers.keeping import Newer
 from services.scaler.drivers.process import disk
 from services.scaler.drivers.process.npm import Npm
 from services.scaler.drivers.process.pypi import PyPI, uv
 from services.scaler.drivers.process.tool import Tools
 
 _COMPLETE = "complete"
+_HELD = "held"
 
 
 class Installer:
@@ -46,7 +48,37 @@ class Installer:
 
     def folder(self, name: str, package: Package) -> Path:
         """Where the service's environment is, or will be."""
-        return self._layout.envs / name / self._fingerprint(name, package)
+        folder = self._layout.envs / name
+        fingerprint = self._fingerprint(name, package)
+        held = self._held(name)
+        return folder / (held[1] if held and held[0] == fingerprint else fingerprint)
+
+    async def upgrade(self, name: str, package: Package, report: ProgressReport) -> Newer | None:
+        """Make the environment that the lock asks for beside the one in use, which stays; None where they are the same
+        or none was in use. One that was held back is tried again. Raises PrepareError."""
+        (self._layout.envs / name / _HELD).unlink(missing_ok=True)
+        fingerprint = self._fingerprint(name, package)
+        before = self._newest_besides(name, fingerprint)
+        await self.install(name, package, report, in_use=True)
+        return Newer(before, fingerprint) if before else None
+
+    def hold(self, name: str, bad: str, good: str) -> None:
+        """Go on with an older environment, until the lock changes again or `upgrade` is asked for. Raises OSError."""
+        folder = self._layout.envs / name
+        (folder / _HELD).write_text(json.dumps([bad, good]))
+        shutil.rmtree(folder / bad, ignore_errors=True)
+
+    def _held(self, name: str) -> tuple[str, str] | None:
+        """Fingerprint that proved bad, and the one in its place."""
+        try:
+            bad, good = json.loads((self._layout.envs / name / _HELD).read_text())
+        except (OSError, ValueError):
+            return None
+        return (bad, good) if (self._layout.envs / name / good / _COMPLETE).is_file() else None
+
+    def _newest_besides(self, name: str, fingerprint: str) -> str | None:
+        others = [path for path in (self._layout.envs / name).glob(f"*/{_COMPLETE}") if path.parent.name != fingerprint]
+        return max(others, key=lambda path: path.stat().st_mtime).parent.name if others else None
 
     def installed(self, name: str, package: Package) -> bool:
         environment = self.folder(name, package)
@@ -130,5 +162,5 @@ class Installer:
 
 def _remove_others(environment: Path) -> None:
     for folder in environment.parent.iterdir():
-        if folder != environment:
+        if folder != environment and folder.is_dir():
             shutil.rmtree(folder, ignore_errors=True)

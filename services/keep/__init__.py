@@ -1,0 +1,1 @@
+"""Copies of services' data: the files of a backup and the archive of a folder. A leaf: knows no hub and no service."""
