@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 _LAST_LINES = 8
 _LONGEST_LINE = 400
+_REMOVAL = 15.0
+_LEAVING = ("marked for removal", "removal of container", "is dead")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,7 @@ class Containers:
             arranged, entry = await self._stacks.entry(service)
             if self._book.get(container.id) is not None:
                 await self._delete(container.id)
+                await self._until_removed(container.id)
             self._book.forget(container.id)
             return await self._make(service, arranged, entry, (), taken)
         except ComposeError as error:
@@ -127,8 +130,19 @@ class Containers:
         try:
             await self._engine.delete(f"containers/{container}")
         except EngineRefused as error:
+            if error.status != 404 and not is_leaving(error):
+                raise
+
+    async def _until_removed(self, container: str) -> None:
+        """Somebody else may be removing it: until that is done compose takes it for one that is there."""
+        try:
+            async with asyncio.timeout(_REMOVAL):
+                await self._engine.post(f"containers/{container}/wait", condition="removed")
+        except EngineRefused as error:
             if error.status != 404:
                 raise
+        except TimeoutError:
+            log.warning("container %s is still being removed after %g s", container[:12], _REMOVAL)
 
     async def learn(self, project: str, name: str) -> None:
         """Know the containers of one compose service now, not at their events."""
@@ -267,6 +281,11 @@ def published(inspected: Mapping[str, Any]) -> frozenset[int]:
     bound = inspected.get("HostConfig", {}).get("PortBindings") or {}
     split = (name.partition("/") for name, hosts in bound.items() if hosts)
     return frozenset(int(number) for number, _, kind in split if kind == "tcp")
+
+
+def is_leaving(error: EngineRefused) -> bool:
+    """Whether it was refused because somebody else is just removing the container."""
+    return error.status == 409 and any(words in str(error) for words in _LEAVING)
 
 
 def how(state: Mapping[str, Any], *, oom: bool = False) -> str:
