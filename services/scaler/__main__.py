@@ -19,6 +19,7 @@ from pathlib import Path
 from services.catalog.addresses import Edge
 from services.catalog.load import CatalogError
 from services.scaler.drivers.base import DriverError
+from services.scaler.elsewhere import consul_of_environment
 from services.scaler.service_scaler import Config, ServiceScaler, Sockets
 
 
@@ -28,6 +29,11 @@ def main() -> int:
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     host, _, port = arguments.listen.rpartition(":")
     tls = (arguments.tls_cert, arguments.tls_key) if arguments.tls_cert and arguments.tls_key else None
+    try:
+        consul = consul_of_environment()
+    except (ValueError, OSError) as error:
+        _tell(arguments.ready_fd, f"ERROR Consul: {error}\n")
+        return 2
     config = Config(
         catalog=tuple(arguments.catalog),
         data=arguments.data,
@@ -40,6 +46,7 @@ def main() -> int:
         lazy=arguments.lazy,
         project_name=arguments.project_name,
         envoy=arguments.envoy,
+        consul=consul,
     )
     fds = (arguments.check_fd, arguments.ads_fd, arguments.admin_fd)
     sockets = Sockets(*(socket.socket(fileno=fd) for fd in fds))

@@ -34,12 +34,15 @@ from services.scaler.control.reload import Reloader
 from services.scaler.core.admission import MEMORY
 from services.scaler.core.events import CatalogLoaded, Restarted, ShutdownAsked
 from services.scaler.core.state import Life, Settings
+from services.scaler.elsewhere import Consul, registry_of
 from services.scaler.mesh.envoy_mesh import EnvoyMesh
 from services.scaler.platforms import DOCKER, dismiss, driver_of, inner_names, keeping_of, reader_of
+from services.scaler.registry.guests import Guests
 from services.scaler.signals import host, sizes, traffic
 
 if TYPE_CHECKING:
     from services.scaler.inner import InnerNames
+    from services.scaler.registry.consul_registry import ConsulRegistry
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +71,8 @@ class Config:
     """Compose project of the one catalogue file."""
     envoy: str | None = None
     """Binary of the edge's Envoy, which the gateways inside container networks run too."""
+    consul: Consul | None = None
+    """None: nobody is told, nobody is listened to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,8 @@ class ServiceScaler:
             domain=config.domain,
             tls=(str(config.tls[0]), str(config.tls[1])) if config.tls else None,
         )
+        self.guests = Guests(self.mesh, self._configure_gateways)
+        self.registry: ConsulRegistry | None = None
         self._inner: InnerNames | None = None
         self._background: list[asyncio.Task[None]] = []
         self._admin: web.AppRunner | None = None
@@ -132,6 +139,7 @@ class ServiceScaler:
         await self._serve_admin(sockets.admin)
         await self.mesh.serve(sockets.check, sockets.ads)
         await self._serve_inside()
+        self._tell_consul()
         self._run(self.reloader.watch())
         self._run(self.mesh.watch_ports())
         self._run(traffic.watch(self.mesh.flows, self._serving, self.control.awake, self.control.post))
@@ -162,20 +170,38 @@ class ServiceScaler:
         them meanwhile, and what it then asks is heard when all of this is done."""
         self.driver.configure(catalog, all_addresses(catalog, self.config.edge))
         unavailable = self._unavailable(catalog)
-        self.mesh.configure(catalog, portless=unavailable)
+        self.mesh.configure(self.guests.beside(catalog), portless=unavailable)
         self.control.post(CatalogLoaded(catalog, unavailable))
         if self._inner is not None:
             self._inner.stale()
 
     def _configure(self, catalog: Catalog) -> None:
         self.driver.configure(catalog, all_addresses(catalog, self.config.edge))
-        self.mesh.configure(catalog, portless=self._unavailable(catalog))
+        self.mesh.configure(self.guests.beside(catalog), portless=self._unavailable(catalog))
+
+    def _configure_gateways(self) -> None:
+        """Guests have come or gone."""
+        catalog = self._catalog
+        self.mesh.configure(self.guests.beside(catalog), portless=self._unavailable(catalog))
+
+    def _tell_consul(self) -> None:
+        if self.config.consul is None:
+            return
+        self.registry = registry_of(
+            self.config.consul, self.layout, self.config.edge, self.config.domain, self.control, self.guests.take
+        )
+        self._run(self.registry.run())
+
+    @property
+    def _catalog(self) -> Catalog:
+        """In force now."""
+        return self.control.fleet.world.catalog
 
     async def _serve_inside(self) -> None:
         """Names inside container networks; processes have none."""
         if self.config.envoy is None or self.config.driver != DOCKER:
             return
-        self._inner = inner_names(self.driver, self.mesh, self.config.envoy, lambda: self.control.fleet.world.catalog)
+        self._inner = inner_names(self.driver, self.mesh, self.config.envoy, lambda: self.guests.beside(self._catalog))
         await self._inner.first()
         self._run(self._inner.watch())
 
@@ -194,8 +220,12 @@ class ServiceScaler:
     def _gateway(self, connected: bool) -> None:
         log.info("the gateway is %s", "connected" if connected else "gone")
 
+    def _trouble(self) -> str:
+        """What stands between the hub and Consul; empty while nothing does."""
+        return self.registry.trouble if self.registry is not None else ""
+
     async def _serve_admin(self, listener: socket.socket) -> None:
-        hub = Hub(self.layout, self.config.edge, self.control, self.driver, self.reloader)
+        hub = Hub(self.layout, self.config.edge, self.control, self.driver, self.reloader, self._trouble)
         own, consul = version(_PACKAGE), ConsulSnapshots.of(os.environ)
         care = Care(self.layout, self.control, self.driver, self.mesh, keeping_of(self.driver), own, consul)
         app = application(hub, lambda named: care_api.routes(care, self.control, named))

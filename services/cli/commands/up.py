@@ -85,6 +85,12 @@ def _check_tls(cert: Path, key: Path) -> None:
 )
 @click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Serve HTTPS with it.")
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--consul",
+    envvar="AIHUB_CONSUL",
+    metavar="URL",
+    help="Tell a Consul what runs here, and serve what other hosts registered there. Its token: $AIHUB_CONSUL_TOKEN.",
+)
 @click.option("--detach", "-d", is_flag=True, help="Return once the hub answers; it goes on in the background.")
 @click.option("--scaler", default=SCALER, hidden=True, help="Python module to run as the scaler.")
 def up(
@@ -99,6 +105,7 @@ def up(
     concurrency: int | None,
     tls_cert: Path | None,
     tls_key: Path | None,
+    consul: str | None,
     detach: bool,
     scaler: str,
 ) -> None:
@@ -145,6 +152,8 @@ def up(
         argv += [option, str(value)] if value is not None else []
     if tls_cert and tls_key:
         argv += ["--tls-cert", str(tls_cert.resolve()), "--tls-key", str(tls_key.resolve())]
+    if consul:
+        os.environ["AIHUB_CONSUL"] = consul
     if not detach:
         os.execv(sys.executable, argv)
     _in_background(argv, layout)
@@ -164,6 +173,9 @@ def _catalogs(said: tuple[str, ...]) -> list[str]:
     files: list[str] = []
     for pattern in said:
         matches = sorted(glob.glob(os.path.expanduser(pattern))) if glob.has_magic(pattern) else [pattern]
+        if os.path.isdir(pattern):
+            remedy = f"Name the compose file in it: --catalog {os.path.join(pattern, 'compose.yml')}"
+            raise Failure(f"--catalog {pattern} is a folder", code=Exit.BAD_INPUT, remedy=remedy)
         if not matches or not all(os.path.isfile(match) for match in matches):
             raise Failure(f"--catalog {pattern}: no such file", code=Exit.BAD_INPUT)
         files += [os.path.abspath(match) for match in matches]

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -41,8 +41,18 @@ _STATES = (
 
 
 class Hub:
-    def __init__(self, layout: Layout, edge: Edge, control: Control, driver: Driver, reloader: Reloader) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        edge: Edge,
+        control: Control,
+        driver: Driver,
+        reloader: Reloader,
+        trouble: Callable[[], str] = str,
+    ) -> None:
+        """`trouble`: what stands between the hub and its registry, empty while nothing does."""
         self.layout = layout
+        self._trouble = trouble
         self.edge = edge
         self.control = control
         self._driver = driver
@@ -140,6 +150,8 @@ class Hub:
         ]
         for name, detail, ok, remedy in self._driver.describe():
             found.append({"name": name, "ok": ok, "detail": detail, "remedy": remedy})
+        if trouble := self._trouble():
+            found.append({"name": "consul", "ok": False, "detail": trouble, "remedy": "nothing else waits for it"})
         found += self._lost_ports()
         for service in self.world.services.values():
             if service.failure:
