@@ -118,6 +118,19 @@ async def test_what_somebody_ends_is_told_and_the_next_start_works(
     assert [type(event) for event in yard.events] == [Exited]
 
 
+async def test_one_that_is_just_being_removed_is_made_anew(yard: DockerBench) -> None:
+    driver = await yard.driver()
+    service = yard.service()
+    for number in range(6):
+        name = await awake(yard, driver, service, f"svc-{number}")
+        removing = asyncio.create_task(asyncio.to_thread(docker, "rm", "-f", name))
+        await yard.event(Exited)
+        yard.events.clear()
+        await awake(yard, driver, service, f"svc-{number}x")
+        await removing
+        await driver.stop(service, f"svc-{number}x")
+
+
 async def test_a_container_that_was_renamed_is_the_same_and_told_by_its_new_name(yard: DockerBench) -> None:
     driver = await yard.driver()
     service = yard.service()

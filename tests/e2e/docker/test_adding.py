@@ -1,4 +1,4 @@
-"""A block that is pasted into the file of a running hub, as people write it: served at once, and nobody is disturbed."""
+"""A block that is pasted into the file of a running hub, as people write it: served at once, with nobody disturbed."""
 
 from __future__ import annotations
 
