@@ -105,7 +105,7 @@ class Hub:
 
 def _pieces(answer: http.client.HTTPResponse) -> Iterator[bytes]:
     try:
-        while piece := answer.read(_PIECE):
+        while piece := answer.read1(_PIECE):
             yield piece
     except http.client.HTTPException:
         raise Failure("the hub broke off in the middle", remedy="`aihub logs scaler` has the reason.") from None

@@ -7,18 +7,23 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 from click.shell_completion import CompletionItem
 
 from services.cli import options
-from services.cli.failure import Failure
+from services.cli.failure import Failure, Refused
+from services.cli.hub import Hub
 from services.layout import Layout
+from services.supervisor import lock
 from services.supervisor import logs as files
 from services.supervisor.config import Exit
 
 _PARTS = ("scaler", "envoy", "supervisor")
 _LOOK = 0.2
+_FOLLOWED = 10 * 86400.0
+"""Seconds for which a followed service may be silent."""
 
 
 class _LogName(options.ServiceName):
@@ -35,14 +40,20 @@ class _LogName(options.ServiceName):
 def logs(name: str, layout: Layout, follow: bool, count: int) -> None:
     """Print the log of a service, or of a part of the hub.
 
-    The parts are scaler, envoy and supervisor. Needs no running hub.
+    The parts are scaler, envoy and supervisor. Needs no running hub, but for services that are containers.
 
     \b
     Examples:
       aihub logs chroma
       aihub logs -f scaler
     """
-    path = _path(layout, name)
+    try:
+        path = _path(layout, name)
+    except Failure as unknown:
+        if lock.holder(layout.lock) is None:
+            raise
+        _from_container(layout, name, count, follow, unknown)
+        return
     if not os.access(path, os.R_OK):
         raise Failure(f"{path} belongs to another user")
     begin = files.size(path)
@@ -52,6 +63,17 @@ def logs(name: str, layout: Layout, follow: bool, count: int) -> None:
     if follow:
         for more in _growing(path, begin):
             click.echo(more, nl=False)
+
+
+def _from_container(layout: Layout, name: str, count: int, follow: bool, unknown: Failure) -> None:
+    """Raises `unknown` where the hub has no container for it either."""
+    path = f"/v1/services/{quote(name, safe='')}/logs?tail={count}&follow={int(follow)}"
+    try:
+        with Hub(layout).download(path, patience=_FOLLOWED if follow else 60.0) as (_, pieces):
+            for piece in pieces:
+                click.echo(piece, nl=False)
+    except Refused as refused:
+        raise unknown if refused.reason in ("unknown-service", "in-files", "http") else refused from None
 
 
 def _path(layout: Layout, name: str) -> Path:

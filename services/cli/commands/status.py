@@ -48,11 +48,21 @@ def _told(found: dict[str, Any], everything: bool) -> str:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     services = found["services"]
     shown = {name: one for name, one in services.items() if everything or one["state"] != "unavailable"}
+    head = ["SERVICE", "STATE", "MEMORY", "FIRST ANSWER", "CONTAINER", "WHY"]
     rows = [
-        [name, _state(one), _memory(one), access.first_wake(one), one.get("reason") or one.get("description") or ""]
+        [
+            name,
+            _state(one),
+            _memory(one),
+            access.first_wake(one),
+            ", ".join(replica["container"] for replica in one["replicas"] if replica.get("container")),
+            one.get("reason") or one.get("description") or "",
+        ]
         for name, one in shown.items()
     ]
-    lines = [words.table(["SERVICE", "STATE", "MEMORY", "FIRST ANSWER", "WHY"], rows, width)]
+    if not any(row[4] for row in rows):
+        head, rows = head[:4] + head[5:], [row[:4] + row[5:] for row in rows]
+    lines = [words.table(head, rows, width)]
     hidden = len(services) - len(shown)
     if hidden:
         lines.append(f"({hidden} more that this machine cannot run: aihub status --all)")

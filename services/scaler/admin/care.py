@@ -65,6 +65,10 @@ class Care:
         """What is kept of the service; empty where nothing is. Raises KeepError."""
         return await self._keeping.parts(self._control.spec(name))
 
+    def logs(self, name: str, tail: int, *, follow: bool) -> AsyncIterator[bytes] | None:
+        """None where they are files of the hub's data folder. Raises KeepError."""
+        return self._keeping.logs(self._control.spec(name), tail, follow=follow)
+
     @asynccontextmanager
     async def copying(self, name: str) -> AsyncIterator[tuple[str, AsyncIterator[bytes]]]:
         """How the service is held still (`rested`, `frozen`), and its data as a tar, within the block. Afterwards it

@@ -18,7 +18,6 @@ from services.scaler.control.loop import Control
 from services.scaler.drivers.base import DriverError
 
 _PIECE = 1 << 18
-ENDED = "X-Aihub-Ended"
 
 
 def routes(care: Care, control: Control, known: Callable[[web.Request], str]) -> list[web.RouteDef]:
@@ -28,6 +27,7 @@ def routes(care: Care, control: Control, known: Callable[[web.Request], str]) ->
         web.get("/v1/kept", api.kept),
         web.get("/v1/services/{name}/data", _told(api.save)),
         web.put("/v1/services/{name}/data", _told(api.load)),
+        web.get("/v1/services/{name}/logs", _told(api.logs)),
         web.post("/v1/services/{name}/upgrade", _told(api.upgrade)),
     ]
 
@@ -60,6 +60,24 @@ class _CareApi:
             async for piece in pieces:
                 await answer.write(piece)
             await answer.write_eof()
+        return answer
+
+    async def logs(self, request: web.Request) -> web.StreamResponse:
+        """What the service's container has written: `tail` lines, with `follow=1` then what comes."""
+        name = self._known(request)
+        tail = request.query.get("tail", "100")
+        if not tail.isdigit():
+            raise ApiError(400, "bad-value", f"tail={tail}: must be a number of lines")
+        found = self._care.logs(name, int(tail), follow=request.query.get("follow") == "1")
+        if found is None:
+            raise ApiError(409, "in-files", f"the log of {name} is a file of the data folder, once it was started")
+        first = await anext(found, b"")
+        answer = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
+        await answer.prepare(request)
+        await answer.write(first)
+        async for piece in found:
+            await answer.write(piece)
+        await answer.write_eof()
         return answer
 
     async def load(self, request: web.Request) -> web.Response:

@@ -55,3 +55,7 @@ class Keeping(Protocol):
 
     async def back(self, service: Service, newer: Newer) -> None:
         """Use the version before it again. Raises KeepError."""
+
+    def logs(self, service: Service, tail: int, *, follow: bool) -> AsyncIterator[bytes] | None:
+        """What its newest container has written, last lines first given; None where the hub writes logs itself. Raises
+        KeepError."""

@@ -24,6 +24,7 @@ from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefu
 from services.scaler.drivers.docker.images import Images
 from services.scaler.drivers.docker.keeper import DATA, Keeper
 from services.scaler.drivers.docker.pull import Pulls
+from services.scaler.drivers.docker.written import written
 from services.scaler.drivers.keeping import KeepError, Newer
 
 log = logging.getLogger(__name__)
@@ -125,6 +126,15 @@ class VolumeKeeping:
             await self._engine.post(f"images/{newer.before}/tag", repo=repository, tag=tag)
             self._images.forget()
             await self._images.look()
+
+    def logs(self, service: Service, tail: int, *, follow: bool) -> AsyncIterator[bytes] | None:
+        return self._logs(service, tail, follow)
+
+    async def _logs(self, service: Service, tail: int, follow: bool) -> AsyncIterator[bytes]:
+        with _told(service, "its log cannot be read"):
+            for one in sorted(self._containers_of(service), key=lambda one: (one.runs, one.number))[-1:]:
+                async for piece in written(self._engine, one.id, tail, follow=follow):
+                    yield piece
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 

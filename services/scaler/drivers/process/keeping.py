@@ -86,6 +86,9 @@ class FolderKeeping:
     async def back(self, service: Service, newer: Newer) -> None:
         self._installer.hold(service.name, newer.after, newer.before)
 
+    def logs(self, service: Service, tail: int, *, follow: bool) -> AsyncIterator[bytes] | None:
+        return None
+
 
 def _into(descriptor: int, write: Callable[[BinaryIO], None]) -> None:
     with os.fdopen(descriptor, "wb") as pipe:
