@@ -6,16 +6,19 @@ it looks at each service a bounded number of times.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from services.catalog.faults import Findings
-from services.catalog.model import Publish, Service
+from services.catalog.model import Local, Publish, Service
 from services.catalog.placeholders import WORDS, bare, forms
 from services.catalog.tree import Path, Table, Value, where
 
 _ANY = ("0.0.0.0", "::")
 _SHOWN = 10
+_OF_A_SHELL = re.compile(r"\d?>{1,2}(?:&\d)?\S*|&>\S*|<\S*|\|{1,2}|&{1,2}|;")
+"""Words that only a shell understands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,22 @@ class _Check:
         for field, text in texts:
             if "{" in text:
                 self._forms(service, field, text)
+        self._command(service, local, [text for _, text in texts])
+
+    def _command(self, service: Service, local: Local, texts: list[str]) -> None:
+        """What may be meant otherwise than it is read is no fault."""
+        if service.ports and not any(form.word == "port" for text in texts for form in forms(text)):
+            self._findings.note(
+                "x-hub.local names no {port}, but the hub chooses one for each start; the program has to listen there",
+                service.name,
+            )
+        if signs := [word for word in local.command if _OF_A_SHELL.fullmatch(word)]:
+            what = " and ".join(dict.fromkeys(signs))
+            self._findings.note(
+                f"x-hub.local.command is run by no shell, so {what} goes to the program as it is: write"
+                ' [sh, -c, "…"] where a shell is meant',
+                service.name,
+            )
 
     def _forms(self, service: Service, field: Path, text: str) -> None:
         ports = [port.name for port in service.ports]

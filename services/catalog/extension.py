@@ -12,10 +12,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from services.catalog.faults import Findings
+from services.catalog.keys import EXTENSION
 from services.catalog.schema import LabelText, XHub
 from services.catalog.tree import NOWHERE, Mark, Moment, Override, Path, Reset, Row, Table, Value, where
 
-KEY = "x-hub"
+KEY = EXTENSION
 LABEL = "aihub."
 _WORDING = {
     "bool_parsing": "true or false",

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 
 from services.catalog.tree import Mark, Moment, Path, Value, kind, where
@@ -37,6 +37,8 @@ class Fault:
     value: str | None = None
     """What stands there instead, short enough to show; None where there is nothing to show."""
     hint: str = ""
+    unread: bool = False
+    """The text there could not even be read, so that what else is said of this place only follows from that."""
 
     def render(self, base: str | None = None) -> str:
         """One line, file names relative to `base` (the working folder unless given)."""
@@ -54,9 +56,8 @@ class CatalogError(Exception):
     """Every fault of every file, in the order of files and lines."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
-        self.faults: tuple[Fault, ...] = tuple(
-            sorted(dict.fromkeys(faults), key=lambda f: (f.file, f.line, f.column, f.field))
-        )
+        causes = _causes(dict.fromkeys(faults))
+        self.faults: tuple[Fault, ...] = tuple(sorted(causes, key=lambda f: (f.file, f.line, f.column, f.field)))
         super().__init__(self.faults)
 
     def render(self, base: str | None = None) -> str:
@@ -70,6 +71,19 @@ class CatalogError(Exception):
 
     def __str__(self) -> str:
         return self.render()
+
+
+def _causes(faults: Iterable[Fault]) -> Iterator[Fault]:
+    """Of a text that could not be read, one fault: an anchor stands in many services, and what they make of its text
+    only follows. In a service rather than in a part of which services are made."""
+    found = list(faults)
+    unread: dict[tuple[str, int, int], list[Fault]] = {}
+    for fault in found:
+        if fault.unread:
+            unread.setdefault((fault.file, fault.line, fault.column), []).append(fault)
+    for same in unread.values():
+        yield min(same, key=lambda one: (not one.field.startswith("services."), one.field))
+    yield from (fault for fault in found if (fault.file, fault.line, fault.column) not in unread)
 
 
 class Findings:
@@ -86,6 +100,12 @@ class Findings:
             return
         shown = None if value is ... else show(value, path)
         self.faults.append(Fault(mark.file, mark.line, mark.column, dotted(path), expected, shown, hint))
+
+    def unread(self, mark: Mark, path: Path, expected: str, value: object) -> None:
+        """A fault of a text that cannot be read; see `Fault.unread`."""
+        count = len(self.faults)
+        self.at(mark, path, expected, value)
+        self.faults[count:] = [replace(fault, unread=True) for fault in self.faults[count:]]
 
     def found(
         self, root: Value, path: Path, expected: str, value: object = ..., hint: str = "", under: Path = ()
@@ -131,6 +151,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if not close and len(word) >= _LEAST_START:
         close = [other for other in words if other.startswith(word)][:1]
     return f"did you mean {close[0]!r}?" if close else ""
+
+
+def close(word: str, other: str) -> bool:
+    """Whether one is most likely a slip of the pen for the other."""
+    return bool(difflib.get_close_matches(word[:_SHOWN], [other], n=1, cutoff=0.8))
 
 
 def _printable(text: str) -> str:

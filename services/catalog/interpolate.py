@@ -153,7 +153,7 @@ class Interpolation:
                 new = self.tree(value, (*path, key))
             except InterpolationFault as fault:
                 mark = table.marks.get(key, table.mark)
-                self._findings.at(mark, (*path, key), str(fault), value)
+                self._findings.unread(mark, (*path, key), str(fault), value)
                 continue
             if new is not value:
                 changed = changed or table.duplicate()
@@ -166,7 +166,7 @@ class Interpolation:
             try:
                 new = self.tree(value, (*path, index))
             except InterpolationFault as fault:
-                self._findings.at(row.marks[index], (*path, index), str(fault), value)
+                self._findings.unread(row.marks[index], (*path, index), str(fault), value)
                 continue
             if new is not value:
                 if changed is None:

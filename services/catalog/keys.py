@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from services.catalog.faults import Findings
+from services.catalog.faults import Findings, close
 from services.catalog.tree import Moment, Override, Path, Reset, Row, Table, Value
 
+EXTENSION = "x-hub"
 TOP_LEVEL = frozenset({"version", "name", "include", "services", "models", "networks", "volumes", "secrets", "configs"})
 
 
@@ -104,10 +105,14 @@ def check(service: Table, path: Path, findings: Findings) -> Table:
     clean: Table | None = None
     for key, value, mark in service.places():
         if key.startswith("x-"):
+            if key != EXTENSION and close(key, EXTENSION):
+                findings.note(
+                    f"{key} is a key of your own, which nobody reads: did you mean {EXTENSION}?", str(path[-1])
+                )
             continue
         shape = SERVICE.get(key)
         if shape is None:
-            hint = findings.near(key, [*SERVICE, "x-hub"]) or "keys of your own begin with x-"
+            hint = findings.near(key, [*SERVICE, EXTENSION]) or "keys of your own begin with x-"
             findings.at(mark, (*path, key), "a key of a compose service", key, hint)
         elif fits(shape, value) or (key == "deploy" and value is None):
             continue

@@ -147,6 +147,8 @@ class Recorder:
 
 def _regular(path: Path) -> bytes:
     """The content of a plain file; a pipe or a device would block or never end."""
+    if path.is_dir():
+        raise IsADirectoryError(21, "it is a folder; name the compose file in it", str(path))
     if not path.is_file():
         raise IsADirectoryError(21, "this is no plain file", str(path))
     with path.open("rb") as file:

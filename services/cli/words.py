@@ -22,6 +22,11 @@ def size(count: float | None) -> str:
     return f"{count:.1f}T"
 
 
+def count(number: int, noun: str) -> str:
+    """`1 file`, `3 files`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def bytes_of(text: str) -> int:
     """`8G`, `512 MiB`, `1073741824`. Raises ValueError."""
     found = _SIZE.fullmatch(text.strip())

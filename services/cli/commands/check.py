@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from services.cli import containers, options
+from services.cli import containers, options, words
 from services.supervisor.config import Exit
 
 
@@ -61,7 +61,7 @@ def check(files: tuple[Path, ...], driver: str, project_name: str | None, lazy: 
     if choice is not None:
         for line in choice.lines():
             click.echo(line)
-        count = len(catalog.stacks)
-        click.echo(f"{len(catalog.services)} services in {count} project{'s' * (count != 1)}, no faults")
+        projects = words.count(len(catalog.stacks), "project")
+        click.echo(f"{words.count(len(catalog.services), 'service')} in {projects}, no faults")
         return
-    click.echo(f"{len(catalog.services)} services in {len(catalog.files)} files, no faults")
+    click.echo(f"{words.count(len(catalog.services), 'service')} in {words.count(len(files), 'file')}, no faults")

@@ -70,7 +70,7 @@ class Hub:
             "services": {
                 name: self._with_containers(views.service_status(self.world, service, now))
                 | {"addresses": self._addresses(name, lost), "install_bytes": self._to_install(service.spec)}
-                for name, service in self.world.services.items()
+                for name, service in views.in_order(self.world).items()
             },
             "processes": self._processes(),
             "budget": views.budget(self.world),

@@ -122,7 +122,7 @@ class Control:
 
     def views(self) -> Mapping[str, ServiceView]:
         now = self.clock.now()
-        found = ((name, views.service_view(self.fleet.world, name, now)) for name in self.fleet.world.services)
+        found = ((name, views.service_view(self.fleet.world, name, now)) for name in views.in_order(self.fleet.world))
         return {name: view for name, view in found if view is not None}
 
     # -- one step ----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
@@ -63,6 +64,12 @@ def expected_wake(world: World, service: ServiceState) -> float | None:
         return None
     begun = next((r.begun for r in service.replicas.values() if r.life is Life.STARTING), None)
     return max(0.0, start - (world.now - begun)) if begun is not None else start
+
+
+def in_order(world: World) -> Mapping[str, ServiceState]:
+    """All services as the catalogue has them one after another, whatever came first; what has left it at the end."""
+    known = {name: world.services[name] for name in world.catalog.services if name in world.services}
+    return {**known, **{name: state for name, state in world.services.items() if name not in known}}
 
 
 def service_view(world: World, name: str, now: float) -> ServiceView | None:

@@ -111,7 +111,7 @@ def _told(view: ServiceView) -> str:
 
 
 def unknown(name: str) -> Reply:
-    return _error(404, "not-found", f"there is no service {name!r}", name)
+    return _error(404, "not-found", f"there is no service {name!r}; /api/health lists those there are", name)
 
 
 def cross_site(view: ServiceView, origin: str | None, *, navigation: bool) -> Reply:

@@ -102,6 +102,7 @@ async def test_what_is_not_there_is_not_found(hub: Rig, client: aiohttp.ClientSe
     for path in ("/api/nobody/x", f"/api/{NAME}x", "/api", "/", "/nowhere", "/api/silent/"):
         async with client.get(hub.base + path) as answer:
             assert answer.status == 404, path
+            assert "/api/health" in (await answer.json())["error"]["message"]
     assert upstream.seen == []
 
 
@@ -113,6 +114,7 @@ async def test_an_unknown_host_is_misdirected(hub: Rig, upstream: Echo, host: st
     for url in ports:
         answer = await curl(url, "-H", f"Host: {host}" if host else "Host;")
         assert answer.status in ((400, 421) if not host else (421,)), answer.text
+        assert answer.status == 400 or "/api/health" in answer.text
     assert upstream.seen == []
 
 

@@ -207,6 +207,7 @@ FILES = {
     "services: {a: {image: '${X:?say which}'}}": "services.a.image: the variable X to be set: say which",
     "services: {a: {image: x, environment: {A: '${X'}}}": "services.a.environment.A: a closing } after ${; write $$ for a "
     "dollar sign, not a text that is not shown here",
+    "include: [.]": "is not: it is a folder; name the compose file in it",
     "include: [no.yml]": "c.yml:1:11: a file that can be read, which ",
     "include: x": "include: a list of files, not 'x'",
     "include: [{paths: a}]": "(did you mean 'path'?)",
@@ -222,6 +223,22 @@ FILES = {
 def test_every_rule_of_files_is_told(text: str, tmp_path: Path) -> None:
     told = faults(tmp_path, text)
     assert any(FILES[text] in line for line in told), told
+
+
+def test_a_required_variable_is_told_once_wherever_its_text_goes(tmp_path: Path) -> None:
+    told = faults(
+        tmp_path,
+        """
+        x-both: &both {environment: {A: "${NOPE?}"}}
+        services:
+          a: {image: x, <<: *both}
+          b: {image: x, <<: *both, volumes: ["${NOPE?}:/x"]}
+        """,
+    )
+    assert told == [
+        "c.yml:2:30: services.a.environment.A: the variable NOPE to be set, not a text that is not shown here",
+        "c.yml:5:38: services.b.volumes[0]: the variable NOPE to be set, not '${NOPE?}:/x'",
+    ]
 
 
 def test_all_faults_of_all_files_are_in_one_report_in_their_order(tmp_path: Path) -> None:

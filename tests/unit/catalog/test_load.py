@@ -214,7 +214,7 @@ def test_the_lock_lies_beside_the_file_that_declares_the_service(tmp_path: Path,
 
 
 def test_a_service_without_image_is_local_only_and_that_is_said(tmp_path: Path) -> None:
-    catalog = read(tmp_path, "services: {a: {x-hub: {port: 1, local: {command: x}}}}")
+    catalog = read(tmp_path, "services: {a: {x-hub: {port: 1, local: {command: 'x {port}'}}}}")
     assert catalog.services["a"].image is None
     assert catalog.notes == ("services without an image cannot run in Docker (a)",)
 
@@ -227,6 +227,33 @@ def test_what_means_nothing_without_docker_is_told_once_with_its_services(tmp_pa
         "(s0, s1, s2 and 2 more)",
         "tty means nothing without Docker (s0, s1, s2 and 2 more)",
     )
+
+
+NOTED = {
+    "image: x, x-hubb: {port: 80}": "x-hubb is a key of your own, which nobody reads: did you mean x-hub? (a)",
+    "image: x, x-hub: {port: 1, local: {command: serve --fast}}": "x-hub.local names no {port}, but the hub chooses "
+    "one for each start; the program has to listen there (a)",
+    "image: x, x-hub: {port: 1, local: {command: 'init && serve {port} > out'}}": "x-hub.local.command is run by no "
+    'shell, so && and > goes to the program as it is: write [sh, -c, "…"] where a shell is meant (a)',
+}
+
+
+@pytest.mark.parametrize("body", NOTED)
+def test_what_may_be_meant_otherwise_is_noted(body: str, tmp_path: Path) -> None:
+    assert NOTED[body] in read(tmp_path, f"services: {{a: {{{body}}}}}").notes
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "image: x, x-hook: {port: 80}",
+        "image: x, x-hub: {port: 1, local: {command: serve, environment: {PORT: '{port}'}}}",
+        "image: x, x-hub: {port: 1, local: {command: [sh, -c, 'init && serve {port} > out']}}",
+        "image: x, x-hub: {local: {command: worker --a=b>c}}",
+    ],
+)
+def test_what_is_clearly_meant_is_not_noted(body: str, tmp_path: Path) -> None:
+    assert read(tmp_path, f"services: {{a: {{{body}}}}}").notes == ()
 
 
 def test_a_variable_that_is_not_set_is_noted(tmp_path: Path) -> None:

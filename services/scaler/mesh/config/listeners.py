@@ -9,6 +9,7 @@ from services.catalog.model import Catalog, Port, Protocol
 from services.scaler.mesh.config import common
 from services.scaler.mesh.config.common import Json, Place
 from services.scaler.mesh.config.map_back import map_back_filter
+from services.scaler.mesh.config.matching import NOT_FOUND, error
 from services.scaler.mesh.config.routes import OWN_KEY, own_ports
 
 RDS_FILE = "rds.pb"
@@ -17,7 +18,8 @@ LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
 
 
 def edge_listener(place: Place) -> Json:
-    chain: Json = {"filters": [_manager(place, "edge", RDS_FILE)]}
+    nowhere = {"mappers": [common.TOO_LARGE_TO_REPEAT, _NO_ROUTE]}
+    chain: Json = {"filters": [_manager(place, "edge", RDS_FILE, local_reply_config=nowhere)]}
     if place.tls is not None:
         chain["transport_socket"] = _tls(*place.tls)
     return listener("edge", place.edge.host, place.edge.port, [chain], place)
@@ -74,7 +76,18 @@ def listener(name: str, host: str, port: int, chains: list[Json], place: Place) 
     return made
 
 
-def _manager(place: Place, name: str, file: str) -> Json:
+# A path near those of a service, such as /api/chromas: its list of routes ends without an answer of ours.
+_NO_ROUTE: Json = {
+    "filter": {"response_flag_filter": {"flags": ["NR"]}},
+    "body": {"inline_string": error("not-found", NOT_FOUND)},
+    "body_format_override": {
+        "text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"},
+        "content_type": "application/json",
+    },
+}
+
+
+def _manager(place: Place, name: str, file: str, **fields: Any) -> Json:
     return routed_manager(
         place,
         name,
@@ -84,6 +97,7 @@ def _manager(place: Place, name: str, file: str) -> Json:
         merge_slashes=True,
         path_with_escaped_slashes_action="REJECT_REQUEST",
         common_http_protocol_options={"headers_with_underscores_action": "DROP_HEADER"},
+        **fields,
     )
 
 

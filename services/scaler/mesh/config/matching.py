@@ -51,13 +51,21 @@ def both(kind: str, key: Json, use: Found, looking: Found, otherwise: Json) -> J
     return {"matcher": {"matcher_list": {"matchers": [monitor]}, "on_no_match": others}}
 
 
+def error(code: str, message: str) -> str:
+    return json.dumps({"error": {"code": code, "message": message}})
+
+
 def refusal(status: int, code: str, message: str) -> Json:
-    body = json.dumps({"error": {"code": code, "message": message}})
     return {
         "match": {"prefix": "/"},
-        "direct_response": {"status": status, "body": {"inline_string": body}},
+        "direct_response": {"status": status, "body": {"inline_string": error(code, message)}},
         "response_headers_to_add": common.overwrite({"content-type": "application/json"}),
     }
 
 
-MISDIRECTED = refusal(421, "misdirected", "unknown host")
+NOT_FOUND = "no such address here: services are at /api/NAME, /api/health lists them"
+MISDIRECTED = refusal(
+    421,
+    "misdirected",
+    "unknown host: use localhost, NAME.localhost or an address of this machine; /api/health of the hub lists services",
+)

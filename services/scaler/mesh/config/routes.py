@@ -21,6 +21,7 @@ from services.scaler.mesh.config.kept import Kept
 from services.scaler.mesh.config.map_back import map_back_here
 from services.scaler.mesh.config.matching import (
     MISDIRECTED,
+    NOT_FOUND,
     Found,
     actions,
     both,
@@ -236,7 +237,7 @@ def _strangers(known: Json | None = None, names: Sequence[str] = ()) -> Json:
     return {**unknown, "matcher": {**matchers, "on_no_match": actions([MISDIRECTED])}}
 
 
-_NOT_FOUND = refusal(404, "not-found", "no such address here")
+_NOT_FOUND = refusal(404, "not-found", NOT_FOUND)
 
 
 def _is_wide(host: str) -> bool:
