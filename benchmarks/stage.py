@@ -66,12 +66,12 @@ def sleepers(workshop: Workshop, count: int) -> dict[str, Any]:
 def first_byte(port: int, path: str) -> float:
     """Seconds from before the connection until the first byte of a 200. Raises RuntimeError at another answer."""
     begun = time.perf_counter()
-    return _answered(port, path) - begun
+    return first_byte_at("127.0.0.1", port, path) - begun
 
 
-def _answered(port: int, path: str) -> float:
-    """The moment of the first byte; returns when the answer is whole."""
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+def first_byte_at(address: str, port: int, path: str) -> float:
+    """The moment of the first byte; returns when the answer is whole. Raises RuntimeError at another than a 200."""
+    with socket.create_connection((address, port), timeout=PATIENCE) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         answer = connection.recv(65536)
@@ -90,7 +90,7 @@ def bare_start(command: Sequence[str], port: int, path: str = "/health") -> floa
     try:
         while True:
             with contextlib.suppress(OSError):
-                return _answered(port, path) - begun
+                return first_byte_at("127.0.0.1", port, path) - begun
             if time.perf_counter() - begun > PATIENCE:
                 raise RuntimeError(f"{command} did not answer within {PATIENCE} s")
             time.sleep(0.0002)

@@ -40,9 +40,10 @@ def run() -> list[Figure]:
         with hub_of(services, where) as hub:
             first_byte(hub.port, f"/api/{TARGET}/")
             endpoint = hub.replicas(TARGET)[0]["endpoint"]
-            binary, concurrency = _envoy_of(hub.pids()["envoy"])
-            with _bare(binary, concurrency, endpoint, where / "bare.json") as (port, bare):
-                return _measure(hub.port, hub.pids()["envoy"], port, bare, concurrency)
+            binary, concurrency = envoy_of(hub.pids()["envoy"])
+            with bare_envoy(binary, concurrency, endpoint, where / "bare.json") as (port, bare):
+                title = f"warm, {SERVICES} services, concurrency {concurrency}"
+                return compared(title, (hub.pids()["envoy"], hub.port, f"/api/{TARGET}/"), (bare, port, "/"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +55,20 @@ class Round:
     """Microseconds of Envoy's CPU a request: the one of the three that other load on the machine hardly moves."""
 
 
-def _measure(hub_port: int, hub_envoy: int, bare_port: int, bare_envoy: int, concurrency: str) -> list[Figure]:
+Side = tuple[int, int, str]
+"""Pid of an Envoy, its port and the path that is asked for."""
+
+
+def compared(title: str, hub: Side, other: Side) -> list[Figure]:
     ours: list[Round] = []
     bare: list[Round] = []
     for number in range(ROUNDS + 1):
-        turns = [(ours, hub_envoy, hub_port, f"/api/{TARGET}/"), (bare, bare_envoy, bare_port, "/")]
+        turns = [(ours, hub), (bare, other)]
         # The one that comes second finds a warmer machine: take turns at that too.
-        for found, envoy, port, path in turns if number % 2 else reversed(turns):
+        for found, (envoy, port, path) in turns if number % 2 else reversed(turns):
             figures = _round(envoy, port, path)
             if number:
                 found.append(figures)
-    title = f"warm, {SERVICES} services, concurrency {concurrency}"
 
     def figure(name: str, unit: str, goal: Goal, bound: float, take: Callable[[Round], float]) -> Figure:
         mine, other = middle([take(one) for one in ours]), middle([take(one) for one in bare])
@@ -98,7 +102,7 @@ def _wrk(port: int, path: str) -> tuple[float, float, int]:
     return float(rate[1]), float(tail[1]) * UNITS[tail[2]], int(count[1])
 
 
-def _envoy_of(pid: int) -> tuple[str, str]:
+def envoy_of(pid: int) -> tuple[str, str]:
     """The hub's own Envoy program and its --concurrency."""
     words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     if "--concurrency" in words:
@@ -108,7 +112,7 @@ def _envoy_of(pid: int) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def _bare(binary: str, concurrency: str, endpoint: str, file: Path) -> Iterator[tuple[int, int]]:
+def bare_envoy(binary: str, concurrency: str, endpoint: str, file: Path) -> Iterator[tuple[int, int]]:
     port = free_port()
     file.write_text(json.dumps(_static(port, endpoint)))
     command = [binary, "-c", str(file), "--concurrency", concurrency, "--disable-hot-restart", "--log-level", "error"]
