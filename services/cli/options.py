@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -32,7 +34,21 @@ def _layout(context: click.Context, parameter: click.Parameter, value: str | Non
     # An unset variable of a script must not mean the folder that is meant where nothing is said.
     if value == "":
         raise click.BadParameter("names no folder", context, parameter)
-    return Layout.at(value)
+    layout = Layout.at(value)
+    _check_folder(layout.data, context, parameter)
+    return layout
+
+
+def _check_folder(data: Path, context: click.Context, parameter: click.Parameter) -> None:
+    """A path through a file. Sockets of a long path stand elsewhere, so that nobody would meet it on the way."""
+    try:
+        mode = data.stat().st_mode
+    except NotADirectoryError:
+        raise click.BadParameter(f"{data} is below a file, so it can be no folder", context, parameter) from None
+    except OSError:
+        return  # not there yet, or not for us: whoever needs it says so
+    if not stat.S_ISDIR(mode):
+        raise click.BadParameter(f"{data} is no folder", context, parameter)
 
 
 def as_json(command: F) -> F:

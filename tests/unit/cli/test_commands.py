@@ -196,8 +196,12 @@ def test_what_the_cache_and_an_environment_share_is_counted_once(run: Commands) 
     "words", [["status"], ["df"], ["down"], ["doctor"], ["prune", "-y"], ["logs", "a"], ["up", "-d"]]
 )
 def test_a_data_folder_that_is_none_is_an_error_without_a_traceback(tmp_path: Path, words: list[str]) -> None:
-    (tmp_path / "file").touch()
-    for folder in (str(tmp_path / "file"), str(tmp_path / "file" / "below"), ""):
+    # The sockets of a long path stand elsewhere, in the folder for temporary files.
+    long = tmp_path / ("long" * 25)
+    long.mkdir()
+    for file in (tmp_path / "file", long / "file"):
+        file.touch()
+    for folder in (*(f"{above}/file{below}" for above in (tmp_path, long) for below in ("", "/below")), ""):
         told = CliRunner().invoke(aihub, [*words, "--data", folder])
         assert told.exit_code in (Exit.FAILED, Exit.BAD_INPUT)
         assert isinstance(told.exception, SystemExit)
@@ -281,3 +285,22 @@ def test_the_shell_completes_parts_of_the_hub_files_and_folders(run: Commands, h
     assert completed("logs", "--data", str(run.layout.data), "sc") == ["plain,scaler"]
     assert completed("status", "--data", "/t") == ["dir,/t"]
     assert completed("up", "--catalog", "mine") == ["file,mine"]
+
+
+def test_a_good_catalogue_is_counted_by_the_files_that_were_named(tmp_path: Path) -> None:
+    files = [tmp_path / "one.yml", tmp_path / "two.yml"]
+    for file in files:
+        file.write_text(f"services: {{{file.stem}: {{image: x}}}}")
+    (tmp_path / ".env").write_text("A=b\n")
+    assert CliRunner().invoke(aihub, ["check", *map(str, files)]).output == "2 services in 2 files, no faults\n"
+    assert CliRunner().invoke(aihub, ["check", str(files[0])]).output == "1 service in 1 file, no faults\n"
+
+
+def test_a_folder_in_the_place_of_a_catalogue_is_told_as_what_it_is(run: Commands, tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    told = run("up", "-d", "--catalog", str(folder))
+    assert told.exit_code == Exit.BAD_INPUT
+    assert f"--catalog {folder} is a folder" in told.output
+    assert f"{folder}/compose.yml" in told.output
+    assert "it is a folder" in CliRunner().invoke(aihub, ["check", str(folder)]).output
