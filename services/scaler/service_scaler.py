@@ -49,6 +49,8 @@ log = logging.getLogger(__name__)
 _PACKAGE = "distributed-ai-hub"
 _SHUTDOWN_LIMIT = 30.0
 """Seconds for all replicas to end; what is left then is ended by the supervisor."""
+_IN_VAIN = 1.0
+"""Seconds where nothing can be ended, enough to refuse who waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +153,10 @@ class ServiceScaler:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        can_stop = self._inner is None or await self._inner.hurry()
         self.control.post(ShutdownAsked())
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SHUTDOWN_LIMIT):
+            async with asyncio.timeout(_SHUTDOWN_LIMIT if can_stop else _IN_VAIN):
                 await self.control.settled(lambda: not self.control.fleet.world.replica_of)
         if self._inner is not None:
             await self._inner.close()

@@ -22,6 +22,7 @@ from tests.support.clients import Client, Outcome, Verdict, client
 from tests.support.container_yard import Yard
 from tests.support.docker_hub import DockerHub, Project, caller, docker, eventually, web
 from tests.support.engine.private import PrivateEngine, private_engine
+from tests.support.engine.relay import Relay
 from tests.support.hub import PARTS
 from tests.support.phases import HALTING_SCALER, NAME, PHASES, Scene
 
@@ -29,13 +30,14 @@ pytestmark = [pytest.mark.docker, pytest.mark.envoy]
 
 NEIGHBOUR = "neighbour"
 RECOVERED_WITHIN = 5.0
+DOWN_WITHOUT_ENGINE = 18.0
 HONEST = {Verdict.SERVED, Verdict.REFUSED, Verdict.BAD_GATEWAY, Verdict.CUT, Verdict.CLOSED}
 KILLS = [
-    *(("scaler", phase) for phase in ("starting", "ready", "withdrawing", "pausing", "paused", "resuming", "stopping")),
-    *(("supervisor", phase) for phase in ("starting", "paused")),
+    *(("scaler", phase) for phase in ("starting", "withdrawing", "pausing", "resuming", "stopping")),
+    ("supervisor", "starting"),
     *(("edge", phase) for phase in ("starting", "ready")),
-    *(("container", phase) for phase in ("starting", "ready", "paused")),
-    *(("removed", phase) for phase in ("starting", "ready", "paused")),
+    *(("container", phase) for phase in ("starting", "ready")),
+    *(("removed", phase) for phase in ("ready", "paused")),
 ]
 OTHERS = [
     (part, phase)
@@ -148,6 +150,12 @@ def engine() -> Iterator[PrivateEngine]:
         yield made
 
 
+@pytest.fixture
+def lasting_engine() -> Iterator[PrivateEngine]:
+    with private_engine("aihub-test/web", restores=True) as made:
+        yield made
+
+
 async def test_an_engine_that_is_restarted_during_twenty_wakes_costs_no_later_request_and_doubles_none(
     yard: Yard, engine: PrivateEngine, project: MakeProject, start: StartHub
 ) -> None:
@@ -174,6 +182,54 @@ async def test_an_engine_that_is_restarted_during_twenty_wakes_costs_no_later_re
     for name in names:
         _nothing_twice(hub, made, yard, name=name, spare=1)
     await eventually(lambda: _running(hub.own_containers("aihub.gateway")) == 1, told=hub.said)
+
+
+async def test_an_engine_that_is_replaced_under_its_containers_disturbs_none_of_them(
+    yard: Yard, lasting_engine: PrivateEngine, project: MakeProject, start: StartHub
+) -> None:
+    made = project("replaced")
+    services = {name: yard.upstream(name, "asyncio", "--alone") for name in ("awake", "cold")}
+    services["frozen"] = yard.upstream("frozen", "asyncio", "--alone", rests=Rests(idle=0.3))
+    made.write(services)
+    hub = start(made)
+    async with client(hub.base, patience=60) as asker:
+        for name in ("awake", "frozen"):
+            assert (await asker.get(name, "asyncio")).ok, hub.said()
+        await hub.until("frozen", "paused")
+        stream = asyncio.create_task(asker.stream("awake", 60, 0.1))
+        await asyncio.to_thread(lasting_engine.stop)
+        meanwhile = [await asker.get("awake", "asyncio") for _ in range(20)]
+        held = [asyncio.create_task(asker.post(name, 1000, identifier=name)) for name in ("cold", "frozen")]
+        await hub.until("cold", {"installing", "starting"})
+        await asyncio.to_thread(lasting_engine.start)
+        outcomes = [*meanwhile, *[await one for one in held], await stream]
+    assert [str(outcome) for outcome in outcomes if not outcome.ok] == [], hub.said()
+    for name in services:
+        _nothing_twice(hub, made, yard, name=name, spare=0)
+
+
+async def test_a_hub_whose_engine_is_gone_goes_down_all_the_same(
+    yard: Yard, project: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = project("gone")
+    made.write({name: yard.upstream(name) for name in ("one", "two")})
+    relay = Relay(tmp_path / "engine.sock")
+    await relay.mend()
+    hub = DockerHub(tmp_path, [made])
+    try:
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setenv("DOCKER_HOST", relay.host)
+            await asyncio.to_thread(hub.up)
+        async with client(hub.base) as asker:
+            assert (await asker.get("one", "asyncio")).ok, hub.said()
+        await relay.cut()
+        begun = time.monotonic()
+        await asyncio.to_thread(hub.down)
+        assert time.monotonic() - begun < DOWN_WITHOUT_ENGINE, hub.said()
+        assert hub.pids() == {}
+    finally:
+        await asyncio.to_thread(hub.end)
+        hub.remove()
 
 
 def _scaler(monkeypatch: pytest.MonkeyPatch, yard: Yard, phase: str) -> str | None:

@@ -45,15 +45,10 @@ class PrivateEngine:
         daemon = shutil.which("dockerd", path=path)
         if daemon is None:
             raise NoEngine("there is no dockerd: tests/support/start-engine installs one")
-        command = [daemon, "--host", self.host, "--data-root", f"{self._folder}/data", "--log-level", "warn"]
-        command += [
-            "--exec-root",
-            f"{self._folder}/exec",
-            "--pidfile",
-            f"{self._folder}/pid",
-            "--config-file",
-            "/dev/null",
-        ]
+        # Nothing of the machine's own configuration.
+        command = [daemon, "--host", self.host, "--config-file", "/dev/null", "--log-level", "warn"]
+        command += ["--data-root", f"{self._folder}/data", "--exec-root", f"{self._folder}/exec"]
+        command += ["--pidfile", f"{self._folder}/pid", *(["--live-restore"] if self._restores else [])]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={"PATH": path, "HOME": str(self._folder)}
@@ -88,11 +83,17 @@ class PrivateEngine:
         done = subprocess.run(["docker", "-H", self.host, "load", "--quiet"], stdin=save.stdout, capture_output=True)
         assert save.stdout is not None
         save.stdout.close()
-        if save.wait() or done.returncode:
+        if save.wait():
+            raise NoEngine(
+                f"the machine's own engine does not give {', '.join(images)}: tests/support/images makes them"
+            )
+        if done.returncode:
             raise NoEngine(f"images {', '.join(images)} could not be handed over: {done.stderr.decode()}")
 
     def remove(self) -> None:
         """End it with its containers, and let go of what it has mounted."""
+        if self._restores and not self.answers():
+            self.start()  # Nobody else ends what outlived it.
         if self._process is not None and self._process.poll() is None:
             listed = subprocess.run(["docker", "-H", self.host, "ps", "-aq"], capture_output=True, text=True)
             if found := listed.stdout.split():

@@ -105,7 +105,7 @@ class Engine:
 
     async def call(self, method: str, path: str, params: Params, body: Any = None) -> Any:
         """One request that may be repeated. Raises EngineRefused, and EngineAway when patience is over."""
-        until = time.monotonic() + self._patience
+        begun = time.monotonic()
         pause = _RETRY_FIRST
         while True:
             try:
@@ -113,7 +113,7 @@ class Engine:
                     text = await answer.read()
                     return json.loads(text) if answer.content_type == "application/json" and text else text
             except (EngineAway, aiohttp.ClientError) as error:
-                if time.monotonic() + pause > until:
+                if time.monotonic() + pause > begun + self._patience:
                     raise (error if isinstance(error, EngineAway) else self.away(error)) from error
             await asyncio.sleep(pause)
             pause = min(pause * 2, _RETRY_LONGEST)
@@ -147,6 +147,10 @@ class Engine:
             yield answer
         finally:
             answer.close()
+
+    def hurry(self, patience: float = 3.0) -> None:
+        """From now on wait no longer than this for an engine that does not answer; requests under way too."""
+        self._patience = patience
 
     def away(self, why: object) -> EngineAway:
         return EngineAway(
