@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from services.catalog import shipped
+from services.catalog import shipped, units
+from services.catalog.kong.classes import UPLOAD_LABEL
 from services.catalog.load import load
 from services.catalog.model import Catalog, Package, Service, Tier
 
@@ -186,10 +187,21 @@ def test_no_service_is_published_beyond_this_machine_and_none_on_the_port_of_ano
 
 def test_what_people_know_by_its_port_is_there(everything: Catalog) -> None:
     own = {name: {publish.number for publish in service.publishes} for name, service in everything.services.items()}
-    assert own["kong"] == {8000, 8001}
+    assert own["kong"] == {8000, 8001, 9080}
     assert own["consul"] == {8500}
     assert own["rabbitmq"] == {15672, 5672}
     assert (own["grafana"], own["prometheus"], own["jaeger"]) == ({3000}, {9090}, {16686})
+
+
+def test_kong_lets_through_what_services_ask_for(everything: Catalog) -> None:
+    kong = everything.services["kong"].environment
+    asked = {
+        name: units.size(s.labels[UPLOAD_LABEL]) for name, s in everything.services.items() if UPLOAD_LABEL in s.labels
+    }
+    assert {"ollama", "mlflow", "label-studio", "jupyter"} <= asked.keys()
+    assert units.size(kong["KONG_NGINX_HTTP_CLIENT_MAX_BODY_SIZE"] or "") == max(asked.values())
+    assert "0.0.0.0:9080 http2 " in (kong["KONG_PROXY_LISTEN"] or "")
+    assert kong["KONG_HEADERS"] == "off"
 
 
 def test_every_service_that_can_run_here_sleeps_and_tells_when_it_is_ready(catalog: Catalog) -> None:
