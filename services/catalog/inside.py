@@ -4,7 +4,8 @@ turns into listeners."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +18,7 @@ class InsideNetwork:
     """`172.18.0.0/16`; by them a gateway on several networks tells where a connection came from."""
     names: Mapping[str, str]
     """What a neighbour calls a service there → the hub's name of the service; several names may mean one."""
+    namespace: str = ""
+    """Where it is no network but the namespace of one service alone: the file that leads there, as gateways see it."""
+    doors: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
+    """In a namespace: port of the service → the port at which a gateway takes what comes to it."""

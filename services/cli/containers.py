@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from services.cli.failure import Failure
-from services.supervisor.config import DRIVERS, Exit
+from services.supervisor.config import DRIVERS, NAMES, Exit
 
 if TYPE_CHECKING:
     from services.catalog.model import Catalog
@@ -52,6 +52,16 @@ def driver(command: F) -> F:
     return command
 
 
+def names(command: F) -> F:
+    """`--names`, of a hub."""
+    return click.option(
+        "--names",
+        type=click.Choice(NAMES),
+        help="Who answers to services' names inside container networks: a gateway by aliases (default), or for each"
+        " service a small container of its own, which makes wakes faster and wants root, Linux and nft.",
+    )(command)
+
+
 def lazy(command: F) -> F:
     """`--lazy`, handed over as its text."""
     return click.option(
@@ -70,9 +80,9 @@ def wish_of(text: str | None) -> Wish | None:
         raise click.BadParameter(str(error), param_hint="--lazy") from None
 
 
-def check_together(driver: str, project_name: str | None, lazy: str | None) -> None:
+def check_together(driver: str, project_name: str | None, lazy: str | None, names: str | None = None) -> None:
     """Raises UsageError where an option means nothing for the driver."""
-    for option, value in (("--project-name", project_name), ("--lazy", lazy)):
+    for option, value in (("--project-name", project_name), ("--lazy", lazy), ("--names", names)):
         if value is not None and driver != "docker":
             raise click.UsageError(f"{option} is about containers: say --driver docker with it")
     wish_of(lazy)

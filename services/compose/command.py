@@ -61,14 +61,18 @@ class ComposeCli:
         pairs = (line.split() for line in lines)
         return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
 
-    async def create(self, service: str, replicas: int = 1, recreate: bool = False) -> None:
+    async def create(
+        self, service: str, replicas: int = 1, recreate: bool = False, *, fitting_too: bool = False
+    ) -> None:
         """Make the containers of one service, stopped, with the networks and volumes they need.
 
         Containers that are there stay as they are; with `recreate` those that no longer fit the files are made anew,
-        running ones too. `replicas` are there afterwards: more of them are removed. Pulls or builds a missing image.
+        running ones too, and with `fitting_too` all. `replicas` are there afterwards: more of them are removed. Pulls
+        or builds a missing image.
         """
         verb = ["--profile", "*", "up", "--no-start", "--no-deps", "--scale", f"{service}={replicas}"]
-        await self._change([*verb, *([] if recreate else ["--no-recreate"]), service])
+        which = ["--force-recreate"] if fitting_too else [] if recreate else ["--no-recreate"]
+        await self._change([*verb, *which, service])
 
     async def build(self, service: str) -> None:
         """Build the image of a service that says how; others may change containers meanwhile."""

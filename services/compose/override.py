@@ -9,25 +9,31 @@ files were overridden before hence keeps its hash.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
 from services.catalog.tree import Override, Reset, Row
+from services.compose.holding import handed_over
 
 ON_DEMAND = "on-demand"
 _STARTED = "service_started"
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
-def override(resolved: Mapping[str, Any], lazy: Collection[str]) -> dict[str, Any]:
+def override(resolved: Mapping[str, Any], lazy: Collection[str], holders: Mapping[str, str] = _NONE) -> dict[str, Any]:
     """What has to be said over the project; empty where nothing has.
 
     `resolved`: the project as compose has it (`docker compose config`) or as its merged files do. `lazy`: names in it.
+    `holders`: of these, those that run in the namespace of a container of ours → its name.
     Values may be the catalogue's `Reset` and `Override`, which `text` writes as compose's tags.
     """
     services: dict[str, Any] = {}
     for name, service in (resolved.get("services") or {}).items():
         said = dict(_of_lazy(service)) if name in lazy else {}
+        if name in holders:
+            said |= handed_over(service, holders[name])
         if dependencies := _loosened(service, lazy, is_lazy=name in lazy):
             said["depends_on"] = dependencies
         if said:

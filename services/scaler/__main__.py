@@ -45,6 +45,7 @@ def main() -> int:
         driver=arguments.driver,
         lazy=arguments.lazy,
         project_name=arguments.project_name,
+        hold=arguments.names == "holder",
         envoy=arguments.envoy,
         consul=consul,
     )
@@ -89,6 +90,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--domain", help="services are NAME.DOMAIN besides NAME.localhost")
     parser.add_argument("--concurrency", type=int, default=2)
     parser.add_argument("--driver", choices=("process", "docker"), default="process")
+    parser.add_argument("--names", choices=("alias", "holder"), default="alias", help="who answers inside networks")
     parser.add_argument("--lazy", help="containers that run only while used: all, or names between commas")
     parser.add_argument("--project-name", help="of the one compose file")
     parser.add_argument("--envoy", help="binary of the gateway")

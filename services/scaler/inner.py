@@ -30,6 +30,7 @@ class InnerNames:
         self._catalog = catalog
         self._gateways = driver.gateways(binary, mesh.prepare_gateway)
         self._stale = asyncio.Event()
+        driver.names.follow(self.stale)
 
     async def first(self) -> None:
         """Have every name answered before the hub is said to be up, or say why not; `watch` tries again. The mesh
@@ -77,6 +78,7 @@ class InnerNames:
         """Remove them: the hub ends."""
         try:
             await self._gateways.close()
+            await self._driver.names.release()
         except (OSError, EngineRefused) as error:
             log.error("gateways may be left inside the networks: %s", error)
 
@@ -90,5 +92,6 @@ class InnerNames:
         networks = await self._driver.inside()
         # Listeners first: a name must not be answered before somebody listens behind it.
         self._mesh.configure(self._catalog(), networks)
-        names = await self._gateways.ensure(networks, HUB_NAMES) if networks else ()
+        shared = [network for network in networks if not network.namespace]
+        names = await self._gateways.ensure(shared, HUB_NAMES) if networks else ()
         return tuple(names)

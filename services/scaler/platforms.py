@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 PROCESS, DOCKER = "process", "docker"
 
 
-def driver_of(kind: str, layout: Layout, post: Post) -> Driver:
+def driver_of(kind: str, layout: Layout, post: Post, *, hold: bool = False) -> Driver:
+    """`hold`: containers have their networks from holders, where they can."""
     # Imported where it is asked for: who runs processes need not have the library that speaks to Docker.
     if kind == DOCKER:
         from services.scaler.drivers.docker.driver import DockerDriver
 
-        return DockerDriver(layout, post)
+        return DockerDriver(layout, post, hold=hold)
     from services.scaler.drivers.process.driver import ProcessDriver
 
     return ProcessDriver(layout, post)

@@ -71,6 +71,8 @@ class Config:
     """`all` or names between commas: containers that are lazy besides those whose file says so."""
     project_name: str | None = None
     """Compose project of the one catalogue file."""
+    hold: bool = False
+    """Containers that can be held have their network from a holder."""
     envoy: str | None = None
     """Binary of the edge's Envoy, which the gateways inside container networks run too."""
     consul: Consul | None = None
@@ -97,7 +99,7 @@ class ServiceScaler:
         self.reloader = Reloader(config.catalog, reader, self._take)
         self.settings = Settings(start_cap=max(2, host.cores()))
         self.control = Control(restore(self.layout.state, self.settings), self.clock, Journal(self.layout.state))
-        self.driver = driver_of(config.driver, self.layout, self.control.post)
+        self.driver = driver_of(config.driver, self.layout, self.control.post, hold=config.hold)
         self.mesh = EnvoyMesh(
             self.layout,
             config.edge,

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from services.supervisor.config import DRIVERS, SCALER, Config, Listen
+from services.supervisor.config import DRIVERS, NAMES, SCALER, Config, Listen
 from services.supervisor.run import run
 
 
@@ -23,6 +23,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--driver", choices=DRIVERS, default=DRIVERS[0])
     parser.add_argument("--lazy", help="all, or names of services between commas")
     parser.add_argument("--project-name")
+    parser.add_argument("--names", choices=NAMES, default=NAMES[0])
     parser.add_argument("--scaler", default=SCALER, help="module to run as the scaler")
     said = parser.parse_args(argv)
     config = Config(
@@ -38,6 +39,7 @@ def main(argv: list[str]) -> int:
         driver=said.driver,
         lazy=said.lazy,
         project_name=said.project_name,
+        names=said.names,
     )
     return run(config)
 

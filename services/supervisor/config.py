@@ -15,6 +15,8 @@ DEFAULT_HOST = "127.0.0.1"
 SCALER = "services.scaler"
 DRIVERS = ("process", "docker")
 """What services run as; the first unless said otherwise."""
+NAMES = ("alias", "holder")
+"""Who answers to services' names inside container networks; the first unless said otherwise."""
 
 
 class Exit(IntEnum):
@@ -91,6 +93,7 @@ class Config:
     lazy: str | None = None
     """`all` or names between commas: containers that are lazy besides those whose file says so."""
     project_name: str | None = None
+    names: str = NAMES[0]
     """Compose project of the one catalogue file."""
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from services.supervisor.config import DRIVERS, Config
+from services.supervisor.config import DRIVERS, NAMES, Config
 from services.supervisor.sockets import Sockets
 
 
@@ -26,6 +26,8 @@ def command(config: Config, binary: str, sockets: Sockets, ready: int) -> list[s
         argv += ["--lazy", config.lazy]
     if config.project_name is not None:
         argv += ["--project-name", config.project_name]
+    if config.names != NAMES[0]:
+        argv += ["--names", config.names]
     if config.tls_cert and config.tls_key:
         argv += ["--tls-cert", str(config.tls_cert), "--tls-key", str(config.tls_key)]
     for name, descriptor in (

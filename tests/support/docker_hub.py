@@ -136,6 +136,7 @@ class DockerHub(Hub):
         domain: str | None = None,
         scaler: str | None = None,
         docker_host: str | None = None,
+        names: str | None = None,
     ) -> None:
         """`docker_host`: of another engine than the machine's own."""
         self.folder = folder
@@ -149,6 +150,7 @@ class DockerHub(Hub):
         self._memory = memory
         self._domain = domain
         self._scaler = scaler
+        self._names = names
         self._process = None
         self.environ = {"DOCKER_HOST": docker_host} if docker_host else {}
 
@@ -159,6 +161,7 @@ class DockerHub(Hub):
         for project in self.projects:
             words += ["--catalog", str(project.file)]
         said = {"--lazy": self._lazy, "--memory": self._memory, "--domain": self._domain, "--scaler": self._scaler}
+        said["--names"] = self._names
         return words + [word for option, value in said.items() if value for word in (option, value)]
 
     @property
@@ -232,6 +235,15 @@ class Caller:
         async with self._session.request("POST" if body else "GET", target, data=body) as response:
             told = await response.json()
             return int(told.get("status", response.status)), told
+
+    async def until_named(self, url: str, limit: float) -> tuple[int, Mapping[str, Any]]:
+        """As `peer`, again while the name means nobody: a service that was just added gets it a moment later."""
+        end = time.monotonic() + limit
+        while True:
+            status, told = await self.peer(url)
+            if "error" not in told or time.monotonic() > end:
+                return status, told
+            await asyncio.sleep(0.05)
 
     async def lines(self, url: str) -> AsyncIterator[str]:
         """The lines of an answer that it passes on as they come. Raises aiohttp's errors where it is cut."""

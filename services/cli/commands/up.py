@@ -69,6 +69,7 @@ def _check_tls(cert: Path, key: Path) -> None:
     help=f"Compose file or glob; repeatable. With --driver docker each is a project. Default: {_CATALOG}.",
 )
 @containers.driver
+@containers.names
 @options.data
 @click.option("--listen", callback=_listen, default="127.0.0.1:8000", show_default=True, metavar="HOST:PORT")
 @click.option(
@@ -98,6 +99,7 @@ def up(
     driver: str,
     project_name: str | None,
     lazy: str | None,
+    names: str | None,
     layout: Layout,
     listen: Listen,
     domain: str | None,
@@ -128,7 +130,7 @@ def up(
         raise click.UsageError("--tls-cert and --tls-key go together")
     if tls_cert and tls_key:
         _check_tls(tls_cert, tls_key)
-    containers.check_together(driver, project_name, lazy)
+    containers.check_together(driver, project_name, lazy, names)
     files = _catalogs(catalogs)
     if project_name is not None and len(files) > 1:
         raise click.UsageError(f"--project-name is for one file; --catalog names {len(files)}")
@@ -147,6 +149,7 @@ def up(
         "--concurrency": concurrency,
         "--lazy": lazy,
         "--project-name": project_name,
+        "--names": names,
     }
     for option, value in said.items():
         argv += [option, str(value)] if value is not None else []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from services.compose.command import ComposeCli
 from services.compose.override import override
 from services.compose.override import text as override_text
 from services.layout import Layout
+from services.scaler.drivers.docker.holder_text import Holding, holdings
+from services.scaler.drivers.docker.naming import belongs_to_gateway
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +53,18 @@ class Arranged:
     """Key → what compose knows of it, its real name as `name`."""
     volumes: Mapping[str, str]
     """Key → the engine's name of it."""
+    holdings: Mapping[str, Holding] = field(default_factory=dict)
+    """By compose's name: services whose network belongs to a container of ours."""
 
 
 class Stacks:
     """The projects of one catalogue."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, *, hold: bool = False) -> None:
+        """`hold`: have holders own the networks of what can be held."""
         self._layout = layout
+        self._hold = hold
+        self._holdable: Mapping[str, tuple[Service, ...]] = {}
         self._stacks: Mapping[str, Stack] = {}
         self._lazy: Mapping[str, tuple[str, ...]] = {}
         self._files: Sequence[str] = ()
@@ -69,9 +76,14 @@ class Stacks:
         """Take in a catalogue; what has changed is asked for again at once, where a loop runs."""
         self._stacks, self._files = catalog.stacks, catalog.files
         lazy: dict[str, list[str]] = {}
+        holdable: dict[str, tuple[Service, ...]] = {}
         for service in catalog.services.values():
             if service.lazy and service.containers:
                 lazy.setdefault(service.containers.stack, []).append(service.containers.name)
+                if self._hold and belongs_to_gateway(service):
+                    project = service.containers.stack
+                    holdable[project] = (*holdable.get(project, ()), service)
+        self._holdable = holdable
         self._lazy = {project: tuple(sorted(names)) for project, names in lazy.items()}
         for project in list(self._tokens):
             if self._tokens[project] != self._token(project):
@@ -133,8 +145,14 @@ class Stacks:
 
     async def _arrange(self, stack: Stack) -> Arranged:
         path = self._layout.compose / f"{stack.project}.yml"
+        candidates = self._holdable.get(stack.project, ())
         resolved = await ComposeCli(stack, None).config()
-        write_override(path, resolved, self._lazy.get(stack.project, ()))
+        found, left = holdings(candidates, resolved, self._layout.mark)
+        for name, why in left.items():
+            log.info("%s of project %s keeps a network of its own: %s", name, stack.project, why)
+        write_override(
+            path, resolved, self._lazy.get(stack.project, ()), {name: one.name for name, one in found.items()}
+        )
         compose = ComposeCli(stack, path)
         hashes = await compose.hashes()
         networks = {key: said or {} for key, said in (resolved.get("networks") or {}).items()}
@@ -143,7 +161,7 @@ class Stacks:
             name: _entry(stack.project, name, said, hashes.get(name, ""), networks)
             for name, said in (resolved.get("services") or {}).items()
         }
-        return Arranged(stack, compose, entries, networks, volumes)
+        return Arranged(stack, compose, entries, networks, volumes, found)
 
     def _token(self, project: str) -> Token:
         """Differs whenever compose might answer otherwise."""
@@ -152,12 +170,13 @@ class Stacks:
             return ()
         below = f"{stack.directory}/"
         read = {*stack.files, f"{below}.env", *(file for file in self._files if file.startswith(below))}
-        return (stack, self._lazy.get(project, ()), tuple(_stamp(Path(file)) for file in sorted(read)))
+        holdable = tuple((one.name, one.ports, one.scaling.max_replicas) for one in self._holdable.get(project, ()))
+        return (stack, self._lazy.get(project, ()), holdable, tuple(_stamp(Path(file)) for file in sorted(read)))
 
 
-def write_override(path: Path, resolved: Mapping[str, Any], lazy: Collection[str]) -> None:
+def write_override(path: Path, resolved: Mapping[str, Any], lazy: Collection[str], holders: Mapping[str, str]) -> None:
     """Bring the override of one project up to date; none where there is nothing to say. Raises OSError."""
-    said = override(resolved, lazy)
+    said = override(resolved, lazy, holders)
     if not said:
         path.unlink(missing_ok=True)
         return

@@ -13,7 +13,8 @@ import math
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from services.catalog.model import Service
 from services.compose.command import ComposeError
@@ -26,12 +27,16 @@ from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefu
 from services.scaler.drivers.docker.images import Images
 from services.scaler.drivers.docker.outlasting import outlasting
 
+if TYPE_CHECKING:
+    from services.scaler.drivers.docker.holders import Holders
+
 log = logging.getLogger(__name__)
 
 _LAST_LINES = 8
 _LONGEST_LINE = 400
 _REMOVAL = 15.0
 _LEAVING = ("marked for removal", "removal of container", "is dead")
+_AS_THEY_ARE: Mapping[int, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class Containers:
     def __init__(self, engine: Engine, book: Book, stacks: Stacks, images: Images, on_made: Callable[[], None]) -> None:
         """`on_made`: called when containers, and maybe volumes and networks with them, have been made."""
         self._on_made = on_made
+        self.holders: Holders | None = None
+        """None where every container has a network of its own."""
         self._engine = engine
         self._book = book
         self._stacks = stacks
@@ -81,8 +88,10 @@ class Containers:
             free = [one for one in self.all_of(service) if one.id not in taken]
             if running := next((one for one in free if one.runs), None):
                 return running
-            fit = next((one for one in free if not self._stale(one, entry)), None)
-            return fit or await self._make(service, arranged, entry, free, taken)
+            for one in free:
+                if not self._stale(one, entry) and (not self.holders or await self.holders.fit(service, [one.id])):
+                    return one
+            return await self._make(service, arranged, entry, free, taken)
         except ComposeError as error:
             raise StartError(f"{service.name}: its container cannot be made: {error}") from error
         except KeyError as error:
@@ -93,9 +102,11 @@ class Containers:
     ) -> Container:
         assert service.containers is not None
         name, present = service.containers.name, self.all_of(service)
+        # To compose a container fits whose holder is another one of the same name.
+        displaced = self.holders is not None and not await self.holders.fit(service, [one.id for one in free])
         if present and len(free) == len(present):
             # None runs, so compose may renew them all; it carries anonymous volumes over.
-            await self._create(arranged, name, len(present), recreate=True)
+            await self._create(arranged, name, len(present), recreate=True, fitting_too=displaced)
         else:
             for stale in free:
                 await self._delete(stale.id)
@@ -123,8 +134,12 @@ class Containers:
         except ComposeError as error:
             raise StartError(f"{service.name}: its container cannot be made: {error}") from error
 
-    async def _create(self, arranged: Arranged, name: str, replicas: int, *, recreate: bool = False) -> None:
-        await outlasting(self._engine, lambda: arranged.compose.create(name, replicas, recreate))
+    async def _create(
+        self, arranged: Arranged, name: str, replicas: int, *, recreate: bool = False, fitting_too: bool = False
+    ) -> None:
+        await outlasting(
+            self._engine, lambda: arranged.compose.create(name, replicas, recreate, fitting_too=fitting_too)
+        )
 
     async def _delete(self, container: str) -> None:
         try:
@@ -177,7 +192,8 @@ class Containers:
             return
         entry = self._stacks.known(service)
         inspected = await self._engine.get(f"containers/{container}/json")
-        await naming.take_names(self._engine, inspected, entry.networks if entry else ())
+        if not naming.is_held(inspected):
+            await naming.take_names(self._engine, inspected, entry.networks if entry else ())
         self._nameless.add(container)
 
     async def pause(self, container: str) -> bool:
@@ -232,8 +248,10 @@ class Containers:
     def _alive(self, service: Service, inspected: Mapping[str, Any]) -> Alive:
         container, state = inspected["Id"], inspected["State"]
         test = words(inspected["Config"].get("Healthcheck"), inspected["Config"].get("Shell"))
+        held = self.holders.reached(service, inspected) if self.holders else None
+        where, numbers = held or (inspected, {})
         return Alive(
-            endpoints=endpoints(service, inspected, self._engine.own_networks),
+            endpoints=endpoints(service, where, self._engine.own_networks, numbers),
             pid=state.get("Pid") or None,
             check=Check(self._engine, container, test) if test else None,
             running=bool(state.get("Running")),
@@ -261,8 +279,14 @@ class Containers:
         return "; its last lines: " + " | ".join(lines) if lines else "; it logged nothing"
 
 
-def endpoints(service: Service, inspected: Mapping[str, Any], reach: Collection[str] | None) -> dict[str, str]:
-    """Port name → address; `reach`: names of the networks that the hub can reach, None where it reaches all."""
+def endpoints(
+    service: Service,
+    inspected: Mapping[str, Any],
+    reach: Collection[str] | None,
+    numbers: Mapping[int, int] = _AS_THEY_ARE,
+) -> dict[str, str]:
+    """Port name → address; `reach`: names of the networks that the hub can reach, None where it reaches all.
+    `numbers`: ports that are reached by another number."""
     networks = inspected["NetworkSettings"]["Networks"] or {}
     if "host" in networks:
         address = "127.0.0.1"
@@ -273,7 +297,7 @@ def endpoints(service: Service, inspected: Mapping[str, Any], reach: Collection[
     if not address:
         return {}
     host = f"[{address}]" if ":" in address else address
-    return {port.name: f"{host}:{port.number}" for port in service.ports}
+    return {port.name: f"{host}:{numbers.get(port.number, port.number)}" for port in service.ports}
 
 
 def published(inspected: Mapping[str, Any]) -> frozenset[int]:

@@ -34,10 +34,10 @@ from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefu
 from services.scaler.drivers.docker.gateways import Bootstrap, InnerGateways
 from services.scaler.drivers.docker.hands import Hands
 from services.scaler.drivers.docker.images import Images
-from services.scaler.drivers.docker.inside import Inside
 from services.scaler.drivers.docker.keeper import Keeper
 from services.scaler.drivers.docker.keeping import VolumeKeeping
 from services.scaler.drivers.docker.measuring import Measuring
+from services.scaler.drivers.docker.names import Names
 from services.scaler.drivers.docker.preparing import Preparing
 from services.scaler.drivers.docker.pull import FLOOR, Pulls
 from services.scaler.drivers.docker.records import Phase, Record, Records
@@ -58,14 +58,17 @@ _AFTER_SERVING = 0.25
 class DockerDriver:
     """`post` is called from the event loop only. May be made before there is one."""
 
-    def __init__(self, layout: Layout, post: Post, *, host: str | None = None, disk_floor: int = FLOOR) -> None:
-        """`host`: of the engine; None: as the docker client finds it. `disk_floor`: bytes that pulls leave free."""
+    def __init__(
+        self, layout: Layout, post: Post, *, host: str | None = None, disk_floor: int = FLOOR, hold: bool = False
+    ) -> None:
+        """`host`: of the engine; None: as the docker client finds it. `disk_floor`: bytes that pulls leave free.
+        `hold`: what can be held has its network from a holder."""
         self._layout, self._disk_floor = layout, disk_floor
         self.engine = Engine(host)
         self._book = Book()
         self.images = Images(self.engine)
         self._pulls = Pulls(self.engine, self.images, disk_floor)
-        self.stacks = Stacks(layout)
+        self.stacks = Stacks(layout, hold=hold)
         self._containers = Containers(self.engine, self._book, self.stacks, self.images, self._keep_volumes)
         self._roster = Roster(Records(layout.replicas))
         self._grudges = Grudges(layout.state / "not-pausable.json")
@@ -78,7 +81,10 @@ class DockerDriver:
             self.engine, self._book, self.stacks, self.images, self.keeper, self._pulls, layout
         )
         self._preparing = Preparing(self._containers, self.stacks, self.images, self._pulls)
-        self._inside = Inside(self.engine, self.keeper, self.stacks, layout)
+        self.names = Names(
+            *(self.engine, self.images, self.keeper, self.stacks, self._book, self._watch, layout), hold=hold
+        )
+        self._containers.holders = self.names.holders
         self._catalog = Catalog()
         self._tasks: set[asyncio.Task[None]] = set()
         self._up = False
@@ -125,14 +131,11 @@ class DockerDriver:
     async def inside(self) -> Sequence[InsideNetwork]:
         """The networks that lazy HTTP services are on, made where they are missing, and the names there that belong to
         the gateway. Raises EngineAway, EngineRefused."""
-        return await self._inside.networks(self._catalog)
+        return await self.names.networks(self._catalog)
 
     def gateways(self, binary: str, bootstrap: Bootstrap) -> InnerGateways:
         """The inner gateways on this engine, told of their containers' ends. Once, after `adopt`."""
-        made = InnerGateways(self.engine, self.images, self._layout, binary, bootstrap)
-        self._watch.also.append(made.changed)
-        self._watch.reconnected.append(made.look)
-        return made
+        return self.names.gateways(binary, bootstrap)
 
     # -- up ------------------------------------------------------------------------------------------------------------
 
@@ -148,6 +151,7 @@ class DockerDriver:
             raise DriverError(str(error)) from error
         self._up = True
         await self.images.look()
+        await self.names.begin()
         await adoption.take_up(self._roster, self._book, self._containers, self._catalog)
         self._keep_volumes()
         return [told(live) for live in self._roster]

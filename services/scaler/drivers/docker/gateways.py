@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 GATEWAY = "aihub.gateway"
 """Label: the gateway's name, `inner-N`."""
+_NAMESPACES = "aihub.namespaces"
 _LIBRARY = re.compile(r"(?:=> )?(/\S+) \(0x")
 _BACK_OFF = (0.0, 0.2, 1.0, 5.0)
 _STOP_GRACE = 2
@@ -47,13 +48,27 @@ class Gateway:
     names: Named
     networks: frozenset[str]
     running: bool
+    namespaces: str = ""
+    """The folder of namespaces that it can enter, if any."""
 
 
 class InnerGateways:
     """`bootstrap` makes the configuration of one gateway. `binary`: the Envoy that the edge runs too."""
 
-    def __init__(self, engine: Engine, images: Images, layout: Layout, binary: str, bootstrap: Bootstrap) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        images: Images,
+        layout: Layout,
+        binary: str,
+        bootstrap: Bootstrap,
+        *,
+        namespaces: str = "",
+    ) -> None:
+        """`namespaces`: the engine's folder of them, where gateways are to listen in others than their own; they are
+        root then, and may enter any."""
         self._engine = engine
+        self._namespaces = namespaces
         self._images = images
         self._layout = layout
         self._binary = Path(binary)
@@ -75,6 +90,10 @@ class InnerGateways:
         self._wanted = networks, also
         async with self._changing:
             present = await self._present()
+            for gateway in [one for one in present if one.namespaces != self._namespaces]:
+                log.info("inner gateway %s is made anew: where names are answered has changed", gateway.name)
+                await self._remove(gateway.container)
+                present.remove(gateway)
             for gateway in present:
                 if not gateway.running:
                     await self._start(gateway.name, gateway.container)
@@ -190,7 +209,7 @@ class InnerGateways:
             "Image": image,
             "Cmd": ["-c", str(config), "--disable-hot-restart", "--drain-strategy", "immediate", "--log-level", "warn"],
             "User": f"{os.getuid()}:{os.getgid()}",
-            "Labels": {DATA: self._mark, GATEWAY: name},
+            "Labels": {DATA: self._mark, GATEWAY: name, _NAMESPACES: self._namespaces},
             "StopTimeout": _STOP_GRACE,
             "HostConfig": {
                 "NetworkMode": self._hub_network,
@@ -200,9 +219,14 @@ class InnerGateways:
                 "SecurityOpt": ["no-new-privileges"],
                 # Services listen on 80 as well, and Envoy is no root here.
                 "Sysctls": {"net.ipv4.ip_unprivileged_port_start": "0"},
-                "Mounts": [{"Type": "bind", "Source": run, "Target": run}],
+                "Mounts": [{"Type": "bind", "Source": run, "Target": run}, *self._entering()],
+                "CapAdd": ["SYS_ADMIN"] if self._namespaces else [],
             },
         }
+
+    def _entering(self) -> list[dict[str, object]]:
+        """The engine's namespaces, with those that come later."""
+        return [namespaces_mount(self._namespaces)] if self._namespaces else []
 
     async def _image(self) -> str:
         digest = await asyncio.to_thread(_sha256, self._binary)
@@ -211,7 +235,7 @@ class InnerGateways:
         if self._images.id_of(reference) is None:
             with tempfile.NamedTemporaryFile(suffix=".tar", dir=self._layout.data) as archive:
                 path = Path(archive.name)
-                await asyncio.to_thread(pack, self._binary, path)
+                await asyncio.to_thread(pack, {_INSIDE: self._binary}, path)
                 await self._images.make(reference, path, [f'ENTRYPOINT ["{_INSIDE}"]', f"LABEL {GATEWAY}=image"])
         return reference
 
@@ -253,8 +277,14 @@ def wanted(networks: Sequence[InsideNetwork], also: Collection[str]) -> Named:
 def gateway_of(inspected: Mapping[str, Any]) -> Gateway:
     connections = inspected["NetworkSettings"]["Networks"]
     names = frozenset((network, name) for network, said in connections.items() for name in said.get("Aliases") or ())
-    running = bool(inspected["State"]["Running"])
-    return Gateway(inspected["Config"]["Labels"][GATEWAY], inspected["Id"], names, frozenset(connections), running)
+    running, labels = bool(inspected["State"]["Running"]), inspected["Config"]["Labels"]
+    return Gateway(
+        *(labels[GATEWAY], inspected["Id"], names, frozenset(connections), running), labels.get(_NAMESPACES, "")
+    )
+
+
+def namespaces_mount(folder: str) -> dict[str, object]:
+    return {"Type": "bind", "Source": folder, "Target": folder, "BindOptions": {"Propagation": "rslave"}}
 
 
 def next_name(present: Collection[str]) -> str:
@@ -266,11 +296,14 @@ def number(name: str) -> int:
     return int(digits) if digits.isdigit() else 0
 
 
-def pack(binary: Path, target: Path) -> None:
-    """A root of Envoy and the libraries it is linked with, where its loader looks for them. Blocks for a second."""
-    said = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False).stdout
+def pack(programs: Mapping[str, Path], target: Path) -> None:
+    """A root of programs (path there → file here) and the libraries they are linked with, where their loader looks for
+    them. Blocks for a second."""
+    words = ["ldd", *map(str, programs.values())]
+    said = subprocess.run(words, capture_output=True, text=True, check=False).stdout
     with tarfile.open(target, "w") as archive:
-        archive.add(binary, _INSIDE, filter=_anybody)
+        for path, program in programs.items():
+            archive.add(program, path, filter=_anybody)
         for library in sorted({match[1] for line in said.splitlines() if (match := _LIBRARY.search(line))}):
             archive.add(os.path.realpath(library), library.lstrip("/"), filter=_anybody)
 

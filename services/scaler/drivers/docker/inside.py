@@ -40,7 +40,7 @@ class Inside:
         names: Names = {}
         for arranged in projects:
             mine = names_in(arranged, catalog)
-            await self._make_missing(arranged, mine)
+            await self.make_missing(arranged, mine)
             for network, said in mine.items():
                 names.setdefault(network, {}).update(said)
         found = [await self._network(name, said) for name, said in sorted(names.items())]
@@ -55,7 +55,8 @@ class Inside:
         subnets = tuple(one["Subnet"] for one in inspected["IPAM"].get("Config") or () if one.get("Subnet"))
         return InsideNetwork(inspected["Name"], subnets, dict(names))
 
-    async def _make_missing(self, arranged: Arranged, wanted: Collection[str]) -> None:
+    async def make_missing(self, arranged: Arranged, wanted: Collection[str]) -> None:
+        """Of the project's networks those `wanted`, by the engine's names. Raises EngineAway, EngineRefused."""
         present = {row["Name"] for row in await self._engine.get("networks")}
         missing = {
             key: dict(said)
@@ -88,7 +89,8 @@ def networks_only(image: str, networks: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def names_in(arranged: Arranged, catalog: Catalog) -> Names:
-    """Engine's name of each network → what a neighbour calls a service there → the hub's name of it."""
+    """Engine's name of each network → what a neighbour calls a service there → the hub's name of it. What has a holder
+    has its names there, and none here."""
     found: Names = {}
     for service in catalog.services.values():
         own = service.containers
@@ -97,6 +99,8 @@ def names_in(arranged: Arranged, catalog: Catalog) -> Names:
         for key, aliases in (own.networks or {"default": ()}).items():
             network = str((arranged.networks.get(key) or {}).get("name", key))
             said = found.setdefault(network, {})
+            if own.name in arranged.holdings:
+                continue
             for name in (own.name, *([own.container_name] if own.container_name else []), *aliases):
                 said.setdefault(name, service.name)
     return found

@@ -23,6 +23,11 @@ def belongs_to_gateway(service: Service) -> bool:
     return service.lazy and bool(service.http_ports) and own is not None and own.network_mode is None
 
 
+def is_held(inspected: Mapping[str, Any]) -> bool:
+    """Whether it runs in the namespace of another container, and has neither network nor name of its own."""
+    return str(inspected["HostConfig"]["NetworkMode"]).startswith("container:")
+
+
 def named(inspected: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Networks on which the container answers to more than its own name → the connection without those names."""
     own = {str(inspected["Name"]).removeprefix("/"), inspected["Id"][:_SHORT_ID]}

@@ -34,6 +34,10 @@ class Door:
     """HTTP all, or one that is plain TCP."""
     by_host: bool
     """Told apart by Host, even where only one service is behind: on the edge's port the hub is the other."""
+    namespace: str = ""
+    """Of a door in a service's own namespace: the file that leads there."""
+    listens: int = 0
+    """There: the port at which callers arrive that came to `number`."""
 
     @property
     def key(self) -> str:
@@ -58,6 +62,9 @@ def doors(catalog: Catalog, inside: Sequence[InsideNetwork], edge_port: int, kep
     faults: list[str] = []
     taken: dict[str, str] = {}
     for _, network in sorted({network.name: network for network in inside}.items()):
+        if network.namespace:
+            found += _alone(catalog, network)
+            continue
         subnets = tuple(dict.fromkeys(_subnets(network, taken, faults)))
         if not subnets:
             faults.append(f"network {network.name} has no IPv4 subnet of its own: no name is served there")
@@ -72,6 +79,14 @@ def doors(catalog: Catalog, inside: Sequence[InsideNetwork], edge_port: int, kep
                 by_host = number == edge_port or len(served) > 1
                 found.append(Door(network.name, subnets, number, served, by_host))
     return Doors(tuple(sorted(found, key=lambda door: (door.number, door.network))), tuple(faults))
+
+
+def _alone(catalog: Catalog, network: InsideNetwork) -> Iterator[Door]:
+    """Of a namespace: whatever its callers say, they mean the one service there, also on the hub's own port."""
+    for behind in _listening(catalog, network):
+        number = behind.port.number
+        if number in network.doors:
+            yield Door(network.name, (), number, (behind,), False, network.namespace, network.doors[number])
 
 
 def _listening(catalog: Catalog, network: InsideNetwork) -> Iterator[Behind]:

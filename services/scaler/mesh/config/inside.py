@@ -3,16 +3,18 @@ behind each door; here that becomes Envoy's configuration.
 
 One listener per port number, one filter chain per network in it, found by the subnet that a connection came to. The
 text of a chain follows from network, port and kind alone, so that Envoy keeps it, and its connections, whatever else
-changes: services come and go by their routes. On the hub's own port there the edge is what remains.
+changes: services come and go by their routes. On the hub's own port there the edge is what remains. A service with a
+namespace of its own has a listener there for each of its ports.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
+from pathlib import PurePosixPath
 
 from services.catalog.addresses import DOMAIN, Edge
 from services.catalog.model import Catalog
@@ -54,10 +56,23 @@ def kept_hosts(place: Place) -> tuple[str, ...]:
     return (*LOOPBACK_NAMES, *place.names, DOMAIN, *([place.domain] if place.domain else []))
 
 
-def lds_inner(doors: Iterable[Door], place: Place) -> Json:
-    numbers = {number: list(group) for number, group in groupby(doors, lambda door: door.number)}
+def lds_inner(doors: Sequence[Door], place: Place) -> Json:
+    shared = [door for door in doors if not door.namespace]
+    numbers = {number: list(group) for number, group in groupby(shared, lambda door: door.number)}
     numbers.setdefault(place.edge.port, [])
-    return {"resources": [_listener(number, found, place) for number, found in sorted(numbers.items())]}
+    listeners = [_listener(number, found, place) for number, found in sorted(numbers.items())]
+    return {"resources": [*listeners, *(_in_namespace(door, place) for door in doors if door.namespace)]}
+
+
+def _in_namespace(door: Door, place: Place) -> Json:
+    """Another namespace makes another listener: one that is told a new address would keep its old socket."""
+    name = f"{door.key}/{PurePosixPath(door.namespace).name}"
+    made = listener(name, place.edge.host, door.listens, [{"filters": _filters(door, place)}], place)
+    made["address"]["socket_address"]["network_namespace_filepath"] = door.namespace
+    # Every inner gateway listens in every namespace, and all say the same.
+    made["enable_reuse_port"] = True
+    made.pop("connection_balance_config", None)
+    return {"@type": LISTENER, **made}
 
 
 def _listener(number: int, doors: list[Door], place: Place) -> Json:
@@ -68,15 +83,22 @@ def _listener(number: int, doors: list[Door], place: Place) -> Json:
 
 
 def _chain(door: Door, place: Place) -> Json:
-    if door.tcp:
-        (behind,) = door.behind
-        filters = [tcp_proxy(_INSIDE, cluster_name(behind.service.name, behind.port.name))]
-    else:
-        edge = door.number == place.edge.port
-        filters = [note(_DOOR, door.key), _edge_manager(place) if edge else _manager(place, _INSIDE, INSIDE_RDS_FILE)]
     ranges = [ipaddress.ip_network(subnet) for subnet in door.subnets]
     prefixes = [{"address_prefix": str(r.network_address), "prefix_len": r.prefixlen} for r in ranges]
-    return {"name": door.key, "filter_chain_match": {"prefix_ranges": prefixes}, "filters": filters}
+    return {"name": door.key, "filter_chain_match": {"prefix_ranges": prefixes}, "filters": _filters(door, place)}
+
+
+def _filters(door: Door, place: Place) -> list[Json]:
+    if door.tcp:
+        (behind,) = door.behind
+        return [tcp_proxy(_INSIDE, cluster_name(behind.service.name, behind.port.name))]
+    edge = _of_hub(door, place)
+    return [note(_DOOR, door.key), _edge_manager(place) if edge else _manager(place, _INSIDE, INSIDE_RDS_FILE)]
+
+
+def _of_hub(door: Door, place: Place) -> bool:
+    """Whether the hub itself is at that door too."""
+    return door.number == place.edge.port and not door.namespace
 
 
 def _edge_manager(place: Place) -> Json:
@@ -92,14 +114,14 @@ def _manager(place: Place, name: str, file: str, *filters: Json) -> Json:
 
 def rds_inside(doors: Iterable[Door], place: Place, kept: Kept) -> Json:
     """Routes of every port but the hub's own."""
-    by_name = [door for door in doors if not door.tcp and door.number != place.edge.port]
+    by_name = [door for door in doors if not door.tcp and not _of_hub(door, place)]
     host = {"name": _INSIDE, "domains": ["*"], **_trees(by_name, kept)}
     return configuration(_INSIDE, [host], _MARKED, _OURS)
 
 
 def rds_inner(catalog: Catalog, doors: Iterable[Door], place: Place, kept: Kept) -> Json:
     """Routes of the hub's own port: names of services first, then what the edge has."""
-    mine = [door for door in doors if not door.tcp and door.number == place.edge.port]
+    mine = [door for door in doors if not door.tcp and _of_hub(door, place)]
     forwarded = common.overwrite({_FORWARDED_HOST: HEADERS[_FORWARDED_HOST]})
     hosts = [
         {**host, "request_headers_to_add": [*host.get("request_headers_to_add", ()), *forwarded]}
