@@ -90,3 +90,27 @@ def test_without_an_idle_time_what_works_is_still_left_alone_for_a_while() -> No
     assert scene.none(Drain, Measure)
     scene.rest("a", after=2.0)
     assert scene.one(Measure)
+
+
+def test_callers_that_do_not_come_by_the_gateway_keep_it_awake_until_they_have_gone() -> None:
+    scene = due()
+    scene.on(Measured(scene.replica("a").id, 1, cpu=0.0, callers=2))
+    scene.traffic(a=0)
+    assert scene.none(Drain)
+    scene.on(Measured(scene.replica("a").id, 1, cpu=0.0))
+    scene.rest("a")
+    scene.on(Measured(scene.replica("a").id, 1, cpu=0.0))
+    assert scene.one(Drain)
+
+
+def test_what_was_made_of_another_entry_is_measured_before_it_rests_whatever_its_entry_counts() -> None:
+    scene = due(busy=Busy(cpu=0.0))
+    assert scene.none(Measure)
+    assert scene.one(Drain)
+    scene = Scene(entry("a", busy=Busy(cpu=0.0)))
+    scene.measures = False
+    scene.up("a")
+    scene.replica("a").digest = "another"
+    scene.rest("a")
+    assert scene.one(Measure)
+    assert scene.none(Drain)
