@@ -147,6 +147,9 @@ class Deployment:
         if new := credentials.complete(self.env_file, wanted, settings):
             self.say(f"credentials: {len(new)} new ones in {self.env_file}")
         if self.env is Env.PROD:
+            # Made by us, or the engine would make it for root.
+            backups = credentials.read(self.env_file).get("HUB_BACKUPS") or self.layout.backups
+            Path(backups).mkdir(mode=0o700, parents=True, exist_ok=True)
             chain, _ = certificate.ensure(self.layout.data / "tls", self.domain, self.tls)
             self.say(f"certificate: {chain}")
             rendered = (self.root / "config" / "kong" / "kong.yml").read_text("utf-8")

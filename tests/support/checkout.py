@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,12 +42,15 @@ class Checkout:
         _lend_environment(root)
         return cls(root, folder / "data", project)
 
-    def deploy(self, *words: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def deploy(self, *words: str) -> subprocess.CompletedProcess[str]:
         """The script as people run it, with the stand-ins' images."""
         return subprocess.run(
             ["./scripts/deploy-distributed-ai.sh", *words, "--data", str(self.data)],
             cwd=self.root,
-            env={**os.environ, "AIHUB_COMPOSE_OVERRIDE": str(self.root / OVERRIDE.name), **(environ or {})},
+            env={
+                **os.environ,
+                **({} if self._deployed else {"AIHUB_COMPOSE_OVERRIDE": str(self.root / OVERRIDE.name)}),
+            },
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -89,6 +91,11 @@ class Checkout:
             subprocess.run(["docker", "network", "rm", network], capture_output=True, check=False)
         for volume in self.volumes():
             subprocess.run(["docker", "volume", "rm", volume], capture_output=True, check=False)
+
+    @property
+    def _deployed(self) -> bool:
+        """What was said then holds on."""
+        return (self.root / ".env").exists() and "COMPOSE_FILE=" in (self.root / ".env").read_text()
 
     @property
     def _label(self) -> str:

@@ -24,6 +24,8 @@ _PACKAGE = "distributed-ai-hub"
 _PATIENCE = 600.0
 """Seconds for a service to come to rest, and between two pieces of its data."""
 _CLOCK = 60.0
+_SETTLED = 600.0
+"""Seconds after its beginning at which the first round is made where there are no copies yet."""
 
 
 @click.command()
@@ -49,17 +51,22 @@ def backup(
       aihub backup --every 24h --keep 7
     """
     target = folder or layout.backups
-    while every is not None:
-        time.sleep(min(_CLOCK, _due_in(target, every)))
-        if _due_in(target, every) <= 0:
+    if every is None:
+        _once(layout, names, target, keep, as_json, patient=False)
+        return
+    began = time.time()
+    while True:
+        time.sleep(min(_CLOCK, due_in(target, every, began, time.time())))
+        if due_in(target, every, began, time.time()) <= 0:
             _once(layout, names, target, keep, as_json, patient=True)
-    _once(layout, names, target, keep, as_json, patient=False)
 
 
-def _due_in(folder: Path, every: float) -> float:
-    """Counted from the newest copy there is, so that a restart neither skips one nor makes one more."""
+def due_in(folder: Path, every: float, began: float, now: float) -> float:
+    """Seconds until the next round. Counted from the newest copy there is, so that a restart neither skips one nor
+    makes one more; where there is none, the services have some minutes to come up first."""
     found = [copy.archive.stat().st_mtime for copy in copies.every(folder)] if folder.is_dir() else []
-    return max(0.0, max(found) + every - time.time()) if found else 0.0
+    due = max(found) + every if found else began + min(every, _SETTLED)
+    return max(0.0, due - now)
 
 
 def _once(
