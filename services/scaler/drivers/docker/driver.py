@@ -206,7 +206,6 @@ class DockerDriver:
             async with asyncio.timeout(service.wake.start_timeout):
                 alive = await self._started(service, container)
             live.take(alive)
-            self._roster.records.note(live.record)
             if service.ports and not alive.endpoints and alive.running:
                 reach = ", ".join(sorted(self.engine.own_networks or ())) or "any network of this machine"
                 raise StartError(f"{service.name}: its container has no address that the hub can reach ({reach})")
@@ -283,7 +282,7 @@ class DockerDriver:
             try:
                 await self._thaw(live)
                 live.meddled = False
-                self._roster.phase(live, Phase.READY)
+                live.become(Phase.READY)
                 said = await readiness.until_back(service, live, _ANSWER_AFTER_THAW)
             except (EngineRefused, EngineAway) as error:
                 said = str(error)
@@ -367,6 +366,7 @@ class DockerDriver:
         """It has just become ready, or was thawed: what is left to do waits until those who waited are served."""
         await asyncio.sleep(_AFTER_SERVING)
         if not live.stopping:
+            self._roster.note(live)
             await self._measuring.count_from_here(live)
 
     def _keep_volumes(self) -> None:

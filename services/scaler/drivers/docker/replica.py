@@ -10,7 +10,7 @@ from dataclasses import replace
 from services.scaler.drivers.docker.book import What
 from services.scaler.drivers.docker.checks import Check
 from services.scaler.drivers.docker.containers import Alive
-from services.scaler.drivers.docker.records import Record
+from services.scaler.drivers.docker.records import Phase, Record
 
 _TO_END = 60.0
 """Seconds that a program may take to end after a signal, for that to be the reason."""
@@ -75,6 +75,10 @@ class Replica:
     def was_told_to_end(self) -> bool:
         """Whether somebody had the engine send it a signal lately."""
         return self.signalled is not None and asyncio.get_running_loop().time() - self.signalled < _TO_END
+
+    def become(self, phase: Phase) -> None:
+        """In memory; the record is the roster's to write."""
+        self.record = replace(self.record, phase=phase)
 
     def unwatch(self) -> None:
         if self.thawed is not None:

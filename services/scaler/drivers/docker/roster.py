@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from services.catalog.model import Catalog, Service
 from services.scaler.core.events import Adopted, ReplicaId
@@ -69,8 +68,14 @@ class Roster:
             self.records.remove(live.id)
 
     def phase(self, live: Replica, phase: Phase) -> None:
-        live.record = replace(live.record, phase=phase)
-        self.records.note(live.record)
+        live.become(phase)
+        self.note(live)
+
+    def note(self, live: Replica) -> None:
+        """Write down what it is by now. What the engine tells too may be noted late: a file that takes the place of
+        another can take the disk's time, and a wake has none."""
+        if self._replicas.get(live.id) is live:
+            self.records.note(live.record)
 
     def by_hand(self, service: Service, container: Container, digest: str) -> Record:
         """A record for a container that somebody else has started; its id never meant another replica of this life."""
