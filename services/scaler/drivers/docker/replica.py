@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from dataclasses import replace
+from pathlib import Path
 
 from services.scaler.drivers.docker.book import What
 from services.scaler.drivers.docker.checks import Check
