@@ -20,6 +20,7 @@ _COMMANDS = {
     "down": ("down", "down"),
     "status": ("status", "status"),
     "ps": ("status", "status"),
+    "monitor": ("monitor", "monitor"),
     "check": ("check", "check"),
     "adopt": ("adopt", "adopt"),
     "eject": ("adopt", "eject"),

@@ -16,7 +16,8 @@ WEB = Path(__file__).parent / "images" / "docker" / "web" / "web.py"
 
 def keeper(rests: Rests | None = None, **hub: Any) -> dict[str, Any]:
     """What is put under /data/NAME stays in its data folder."""
-    local = {"environment": {"PORTS": "{port}", "DATA": "{data}", "BIND": "127.0.0.1"}}
+    environment = {"PORTS": "{port}", "DATA": "{data}", "BIND": "127.0.0.1"}
+    local = {"environment": environment, **hub.pop("local", {})}
     return entry([sys.executable, "-I", "-S", str(WEB)], rests, hub={"local": local, **hub})
 
 

@@ -115,6 +115,8 @@ def service_status(world: World, service: ServiceState, now: float) -> dict[str,
         "measured": service.size is not None,
         "pinned_until": None if pinned is None or pinned <= now else ("forever" if pinned == float("inf") else pinned),
         "queue_position": admission.queue_position(world, service.name),
+        "held": len(service.demands),
+        "active": service.flow.active if service.flow else None,
         "progress": {"phase": progress.phase, "fraction": progress.fraction, "detail": progress.detail}
         if progress
         else None,

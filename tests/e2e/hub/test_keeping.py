@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from services.catalog.model import Package
+from services.scaler.drivers.process.install import Installer
+from tests.support.hub import Hub
 from tests.support.hub_fixtures import StartHub
-from tests.support.keeping import digest, get, keeper, put, spoil
+from tests.support.keeping import WEB, digest, get, keeper, put, spoil
 
 pytestmark = [pytest.mark.envoy, pytest.mark.process]
 
@@ -108,3 +113,43 @@ async def test_old_copies_go_as_far_as_is_said(start_hub: StartHub) -> None:
     assert hub.cli("backup", "--keep", "1").returncode == 0
     assert len(list(folder.iterdir())) == 2
     assert not (folder / "kept-20200101T000000Z.tar.gz").exists()
+
+
+def environment(hub: Hub, lock: Path, *, script: str = "") -> None:
+    """What an installation from the lock would have left; with `script` a Python that does something else."""
+    package = Package("pypi", "thing==1", str(lock))
+    folder = Installer(hub.layout, "", 0).folder("kept", package)
+    (folder / "bin").mkdir(parents=True)
+    python = folder / "bin" / "python"
+    if script:
+        python.write_text(f"#!/bin/sh\n{script}\n")
+        python.chmod(0o755)
+    else:
+        python.symlink_to(sys.executable)
+    (folder / "complete").touch()
+
+
+async def test_a_newer_environment_that_does_not_start_is_taken_back_with_the_data(
+    start_hub: StartHub, tmp_path: Path
+) -> None:
+    locks = [tmp_path / f"{number}.txt" for number in (1, 2)]
+    for lock in locks:
+        lock.write_text(f"thing=={lock.stem} --hash=sha256:{'0' * 64}\n")
+
+    def services(lock: Path) -> dict[str, Any]:
+        local = {"package": "pypi:thing==1", "lock": str(lock), "command": f"python -I -S {WEB}"}
+        return {"kept": keeper(local=local)}
+
+    hub = start_hub(services(locks[0]))
+    environment(hub, locks[0])
+    base = f"{hub.base}/api/kept"
+    put(base, "a", b"first")
+    assert "up to date" in hub.cli("upgrade", "kept").stdout
+
+    environment(hub, locks[1], script='echo spoiled > "$DATA/a"; exit 3')
+    hub.rewrite(services(locks[1]))
+    await hub.until("kept", ["ready", "stopped", "paused", "failed"])
+    done = hub.cli("upgrade", "kept")
+    assert done.returncode == 1
+    assert "exited with code 3" in done.stderr
+    assert get(base, "a") == b"first", "the environment before serves, with the data from before"

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from services.deploy.plan import Phase, Published, images, lazy_services, memory_reserved, published, services_of
+from services.deploy.plan import (
+    Phase,
+    Published,
+    bound_files,
+    images,
+    kept_awake,
+    lazy_services,
+    memory_reserved,
+    option,
+    published,
+    services_of,
+)
 
 RESOLVED: dict[str, Any] = {
     "services": {
@@ -39,3 +51,28 @@ def test_only_fixed_ports_of_the_host_have_to_be_free() -> None:
     ]
     assert images(RESOLVED, names) == {"redis": "redis:8", "ollama": "ollama/ollama:0.1", "grafana": "grafana:1"}
     assert memory_reserved(RESOLVED, names) == 2 << 30
+
+
+def test_the_hub_itself_keeps_some_awake() -> None:
+    lazy = {"profiles": ["on-demand"]}
+    services = {
+        "chroma": {**lazy, "x-hub": {"scaling": {"min_replicas": "1"}}},
+        "ollama": {**lazy, "x-hub": {"scaling": {"min_replicas": "0"}}},
+        "n8n": {"x-hub": {"scaling": {"min_replicas": 1}}},
+        "tabby": lazy,
+    }
+    assert kept_awake({"services": services}) == ("chroma",)
+
+
+def test_the_hubs_own_address_and_what_a_service_reads_are_found() -> None:
+    mounts = [
+        {"type": "bind", "source": "/co/config/a.conf"},
+        {"type": "bind", "source": "/proc"},
+        {"type": "volume", "source": "config"},
+    ]
+    resolved: dict[str, Any] = {"services": {"scaler": {"command": ["up", "--listen=1.2.3.4:5"], "volumes": mounts}}}
+    assert option(resolved, "scaler", "--listen") == "1.2.3.4:5"
+    assert option(resolved, "scaler", "--domain") is None
+    assert option(resolved, "other", "--listen") is None
+    assert bound_files(resolved, "scaler", [Path("/co/config"), Path("/co/data")]) == [Path("/co/config/a.conf")]
+    assert Phase.ALL.parts == (Phase.INFRA, Phase.AI, Phase.MONITOR)
