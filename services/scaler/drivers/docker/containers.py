@@ -124,15 +124,14 @@ class Containers:
 
     async def renew(self, service: Service, container: Container, taken: Collection[str]) -> Container:
         """Another one in its place: what it was made on is gone. Raises StartError, EngineAway, EngineRefused."""
-        try:
-            arranged, entry = await self._stacks.entry(service)
-            if self._book.get(container.id) is not None:
-                await self._delete(container.id)
-                await self._until_removed(container.id)
-            self._book.forget(container.id)
-            return await self._make(service, arranged, entry, (), taken)
-        except ComposeError as error:
-            raise StartError(f"{service.name}: its container cannot be made: {error}") from error
+        if self._book.get(container.id) is not None:
+            await self._delete(container.id)
+            await self._until_removed(container.id)
+        self._book.forget(container.id)
+        # Who removes one has often made another already, as compose does: two would write to the same volumes.
+        if service.containers is not None:
+            await self.learn(service.containers.stack, service.containers.name)
+        return await self.have(service, taken)
 
     async def _create(
         self, arranged: Arranged, name: str, replicas: int, *, recreate: bool = False, fitting_too: bool = False
