@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.support.hub import AIHUB
 pytestmark = [pytest.mark.docker, pytest.mark.envoy]
 
 SERVED_WITHIN = 5.0
+_NONE: Mapping[str, str] = {}
 
 FILE = """\
 name: {name}
@@ -79,7 +81,7 @@ async def test_a_pasted_block_is_served_within_seconds_and_no_request_elsewhere_
         town.write_text(after)
         begun = time.monotonic()
         await served(hub, begun)
-        status, told = await inside.peer("http://agent:8080/")
+        status, told = await inside.until_named("http://agent:8080/", SERVED_WITHIN)
         assert (status, json.loads(told["body"])["service"]) == (200, "agent")
         await asyncio.sleep(1)
         stop.set()
@@ -101,12 +103,13 @@ def check(text: str, folder: Path) -> None:
 
 async def served(hub: DockerHub, begun: float) -> None:
     """By the path, without a word to the hub."""
-    status, body = 404, b""
+    status, headers, body = 404, _NONE, b""
     while status == 404:
-        status, _, body = await asyncio.to_thread(hub.ask, "/api/agent/")
+        status, headers, body = await asyncio.to_thread(hub.ask, "/api/agent/")
         assert time.monotonic() - begun < SERVED_WITHIN, body
         await asyncio.sleep(0.05)
-    assert (status, json.loads(body)["service"]) == (200, "agent"), body
+    assert status == 200, (status, headers, body)
+    assert json.loads(body)["service"] == "agent"
     assert time.monotonic() - begun < SERVED_WITHIN
 
 

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import random
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -223,7 +222,8 @@ async def test_a_long_stream_is_not_cut_by_services_that_come_rest_and_wake(
         for number in range(1, 3):
             here[f"late{number}"] = web(f"late{number}", rests=QUICK)
             town.write(here)
-            await named(inside, f"late{number}")
+            status, told = await inside.until_named(f"http://late{number}:8080/", 5)
+            assert (status, who(told)) == (200, f"late{number}")
             assert len(hub.own_containers("aihub.gateway")) == number + 1
         while not stream.done():
             assert (await inside.peer("http://other:8080/"))[0] == 200
@@ -232,16 +232,6 @@ async def test_a_long_stream_is_not_cut_by_services_that_come_rest_and_wake(
         got = await stream
     assert got == list(range(len(got)))
     assert len(got) > seconds * 5
-
-
-async def named(inside: Caller, name: str) -> None:
-    """Wait until a service that was just added has its name; from then on it answers."""
-    end = time.monotonic() + 5
-    status, told = await inside.peer(f"http://{name}:8080/")
-    while "error" in told and time.monotonic() < end:
-        await asyncio.sleep(0.05)
-        status, told = await inside.peer(f"http://{name}:8080/")
-    assert (status, who(told)) == (200, name), told
 
 
 async def ticks(inside: Caller, url: str) -> list[int]:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import http.client
 import json
+import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.docker.conftest import MakeProject, StartHub
-from tests.support.docker_hub import DockerHub, Project, docker, fetch, in_states
+from tests.support.docker_hub import DockerHub, Project, docker, eventually, fetch, in_states
 from tests.support.hub import AIHUB, ASLEEP
 from tests.support.ports import free_port
 
@@ -114,6 +115,11 @@ def started(shop: Project, *services: str) -> list[str]:
     return [moment.ljust(30, "0") for moment in found]
 
 
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def bytes_of(folder: Path) -> Mapping[str, str]:
     return {
         str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
@@ -174,14 +180,23 @@ async def test_what_people_do_by_hand_does_no_harm(shop: Project, port: int, sta
     prune(shop)
     assert [one for one in shop.containers() if one.service in ("web", "api", "db")] == []
     await answers_with_its_data(shop, port)
-    # Without `aihub adopt` compose makes anew what it takes for changed, and cannot have the port that the hub serves.
-    shop.compose("up", "-d", check=False)
-    await answers_with_its_data(shop, port)
+
+
+async def test_docker_compose_up_on_a_project_that_was_not_adopted_doubles_nothing(
+    shop: Project, port: int, start: StartHub
+) -> None:
+    """Compose makes anew what it takes for changed, and cannot have the port that the hub serves."""
+    hub = start(shop, lazy="all")
+    assert put(port, "/data/kept", b"uploaded") == 201
+    sql(shop, "create table rows as select 7 as row")
+    for _ in range(2):
+        shop.compose("up", "-d", check=False)
+        await answers_with_its_data(shop, port)
+        running = [one.service for one in shop.containers() if one.state == "running"]
+        assert sorted(running) == ["api", "cache", "db", "web", "worker"]
     for service in ("web", "api", "db"):
         await hub.rested(service, "stopped")
     shop.compose("up", "-d", check=False)
-    await answers_with_its_data(shop, port)
-    await hub.rested("web", "stopped")
     await answers_with_its_data(shop, port)
 
 
@@ -248,6 +263,7 @@ async def test_a_project_that_runs_already_is_taken_over(shop: Project, port: in
     # Made anew at its first rest, as its published port is the gateway's now.
     for service in ("web", "api", "db"):
         await hub.rested(service, "stopped")
+    await eventually(lambda: is_open(port), limit=5)
     await answers_with_its_data(shop, port)
     assert (await asyncio.to_thread(hub.ask, "/api/web/"))[0] == 200
     assert docker("port", shop.container("web").id) == ""
