@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import docker_idle, docker_wake, docker_warm, idle, wake, warm
+from benchmarks import docker_holders, docker_idle, docker_wake, docker_warm, idle, wake, warm
 from benchmarks.figures import HEADING, Figure
 
 LOCAL: dict[str, Callable[[], list[Figure]]] = {"warm": warm.run, "wake": wake.run, "idle": idle.run}
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = LOCAL | {
     "docker-burst": docker_wake.burst,
     "docker-warm": docker_warm.run,
     "docker-idle": docker_idle.run,
+    "docker-holders": docker_holders.run,
 }
 
 

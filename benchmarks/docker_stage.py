@@ -156,13 +156,14 @@ class Stage:
 
 
 @contextlib.contextmanager
-def stage(services: Services, name: str = "bench") -> Iterator[Stage]:
-    """A hub over one project of these services; afterwards nothing of it is left on the engine."""
+def stage(services: Services, name: str = "bench", **options: Any) -> Iterator[Stage]:
+    """A hub over one project of these services; afterwards nothing of it is left on the engine. `options`: of the
+    hub."""
     with folder() as where, projects(Path(where), name) as made:
         [project] = made
         project.write(services)
         with contextlib.ExitStack() as stack:
-            hub = stack.enter_context(docker_hub(where, made))
+            hub = stack.enter_context(docker_hub(where, made, **options))
             set_up = Stage(hub, project)
             stack.callback(set_up.close)
             yield set_up

@@ -101,10 +101,10 @@ async def test_a_gateway_that_dies_is_started_again(yard: DockerBench, gateways:
     [driver] = yard.drivers
     await gateways.ensure(await driver.inside())
     [identity] = running(yard).values()
-    born = docker("inspect", identity, "--format", "{{.State.StartedAt}}")
+    times = ("inspect", identity, "--format", "{{.State.StartedAt}}")
+    born = docker(*times)
     docker("kill", identity)
-    await until(lambda: running(yard) == {"inner-1": identity})
-    assert docker("inspect", identity, "--format", "{{.State.StartedAt}}") != born
+    await until(lambda: docker(*times) != born and running(yard) == {"inner-1": identity})
 
 
 async def test_a_gateway_that_somebody_removes_is_made_anew(yard: DockerBench, gateways: InnerGateways) -> None:
