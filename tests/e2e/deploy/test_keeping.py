@@ -15,7 +15,7 @@ from tests.support.docker_hub import DockerHub, Project, docker, docker_hub, pro
 from tests.support.hub import AIHUB
 from tests.support.keeping import get, put
 
-pytestmark = [pytest.mark.envoy, pytest.mark.process]
+pytestmark = [pytest.mark.docker, pytest.mark.envoy, pytest.mark.process]
 
 QUICK = {"idle_timeout": "60s"}
 

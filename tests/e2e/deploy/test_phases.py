@@ -8,8 +8,12 @@ import socket
 import subprocess
 import urllib.request
 
+import pytest
+
 from services.deploy.credentials import read
 from tests.support.checkout import Checkout
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]
 
 INFRA = {"consul", "docker-proxy", "kong", "rabbitmq", "redis", "scaler"}
 KEPT = {"chroma", "ollama", "n8n", "qdrant"}
@@ -38,6 +42,7 @@ def test_the_fleet_comes_up_by_phase_and_goes_down_leaving_its_data(checkout: Ch
     checkout.up("--env", "dev", "--phase", "ai")
     assert {*INFRA, *KEPT} <= _services(checkout)
     assert _get("/api/qdrant/") == 200
+    _copy_and_restore(checkout)
 
     said = checkout.up("--env", "dev", "--phase", "monitor")
     assert {*INFRA, *KEPT, *MONITOR} <= _services(checkout)
@@ -90,6 +95,27 @@ def test_a_dry_run_looks_and_changes_nothing(checkout: Checkout) -> None:
     assert not checkout.data.exists()
 
 
+def _copy_and_restore(checkout: Checkout) -> None:
+    """What Chroma knows, and a volume of what compose runs, come back as they were: all through the filter that stands
+    before the engine."""
+    collections = "/api/chroma/api/v2/tenants/default_tenant/databases/default_database/collections"
+    _post(collections, {"name": "first"})
+    qdrant = ["docker", "exec", "--user=0", f"{checkout.project}-qdrant-1", "sh", "-c"]
+    subprocess.run([*qdrant, "echo first > /qdrant/storage/a"], check=True)
+    done = checkout.aihub("backup", "chroma", "qdrant")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("frozen") == 2, "both are always on"
+    _post(collections, {"name": "second"})
+    subprocess.run([*qdrant, "echo second > /qdrant/storage/a; touch /qdrant/storage/b"], check=True)
+    for name in ("chroma", "qdrant"):
+        done = checkout.aihub("restore", name, "--from", str(checkout.data / "backups"), "--yes")
+        assert done.returncode == 0, done.stderr
+    with urllib.request.urlopen(f"{GATEWAY}{collections}", timeout=60) as answer:
+        assert [one["name"] for one in json.load(answer)] == ["first"]
+    seen = subprocess.run([*qdrant, "cat /qdrant/storage/*"], check=True, capture_output=True, text=True).stdout
+    assert seen == "first\n"
+
+
 def _down(checkout: Checkout) -> None:
     done = checkout.deploy("--down")
     assert done.returncode == 0, done.stdout
@@ -101,6 +127,14 @@ def _down(checkout: Checkout) -> None:
 def _get(path: str) -> int:
     with urllib.request.urlopen(f"{GATEWAY}{path}", timeout=60) as answer:
         return int(answer.status)
+
+
+def _post(path: str, body: object) -> None:
+    request = urllib.request.Request(
+        f"{GATEWAY}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert answer.status < 300
 
 
 def _titles(said: str) -> list[str]:

@@ -9,9 +9,13 @@ import subprocess
 import urllib.error
 import urllib.request
 
+import pytest
+
 from services.deploy.credentials import read
 from tests.support.checkout import OVERRIDE, Checkout
 from tests.support.ports import free_port
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]
 
 DOMAIN = "hub.test"
 
