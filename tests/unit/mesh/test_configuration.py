@@ -135,6 +135,13 @@ def test_the_gates_clusters_open_a_connection_per_request_and_have_patience() ->
     assert clusters["lazyd"]["circuit_breakers"]["thresholds"][0]["max_requests"] >= 100000
 
 
+def test_who_asks_for_a_service_before_envoy_has_its_cluster_is_told_to_come_again() -> None:
+    managers = list(every("local_reply_config", [lds(CATALOG, PLACE), bootstrap(PLACE, "hub")]))
+    for manager in managers:
+        flags = [flag for found in every("response_flag_filter", manager) for flag in found["flags"]]
+        assert "NC" in flags or "UF" in flags  # the gate has no cluster that comes and goes
+
+
 def test_no_listener_shares_its_port_or_has_large_buffers() -> None:
     listeners = [*bootstrap(PLACE, "n")["static_resources"]["listeners"], *lds(CATALOG, PLACE)["resources"]]
     assert [listener["name"] for listener in listeners] == [
