@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from services.scaler.inner import InnerNames
 
 PROCESS, DOCKER = "process", "docker"
+_PER_CORE = 4
+
+
+def starts_at_once(kind: str, cores: int) -> int:
+    """Cold starts that may be under way together. Most of a container's start is the engine waiting for the kernel:
+    two at a time leave cores idle, and beyond four a core nothing is won."""
+    return _PER_CORE * max(2, cores) if kind == DOCKER else max(2, cores)
 
 
 def driver_of(kind: str, layout: Layout, post: Post, *, hold: bool = False) -> Driver:

@@ -36,7 +36,7 @@ from services.scaler.core.events import CatalogLoaded, Restarted, ShutdownAsked
 from services.scaler.core.state import Life, Settings
 from services.scaler.elsewhere import Consul, registry_of
 from services.scaler.mesh.envoy_mesh import EnvoyMesh
-from services.scaler.platforms import DOCKER, dismiss, driver_of, inner_names, keeping_of, reader_of
+from services.scaler.platforms import DOCKER, dismiss, driver_of, inner_names, keeping_of, reader_of, starts_at_once
 from services.scaler.registry.guests import Guests
 from services.scaler.signals import host, sizes, traffic
 
@@ -97,7 +97,7 @@ class ServiceScaler:
         self.clock = Clock()
         reader = reader_of(config.driver, config.lazy, config.project_name)
         self.reloader = Reloader(config.catalog, reader, self._take)
-        self.settings = Settings(start_cap=max(2, host.cores()))
+        self.settings = Settings(start_cap=starts_at_once(config.driver, host.cores()))
         self.control = Control(restore(self.layout.state, self.settings), self.clock, Journal(self.layout.state))
         self.driver = driver_of(config.driver, self.layout, self.control.post, hold=config.hold)
         self.mesh = EnvoyMesh(
