@@ -238,7 +238,8 @@ class Containers:
             return alive
         ports = frozenset(port.number for port in service.ports)
         pid = alive.pid if self._engine.local_root is not None else None
-        if pid is not None and await asyncio.to_thread(past_gateway.connections, pid, ports):
+        callers = await asyncio.to_thread(past_gateway.connections, pid, ports) if pid else None
+        if callers:
             log.info("%s has callers: its names are the gateway's from its next stop on", service.name)
             return replace(alive, published=alive.published | ports)
         await self.nameless(service, container)
