@@ -17,6 +17,7 @@ from services.catalog.inside import InsideNetwork
 from services.catalog.model import Catalog, Service
 from services.layout import Layout
 from services.scaler.core.events import Adopted, Measured, ReplicaId
+from services.scaler.drivers.background import Background
 from services.scaler.drivers.base import (
     DriverError,
     PauseError,
@@ -66,13 +67,14 @@ class DockerDriver:
         self._layout, self._disk_floor = layout, disk_floor
         self.engine = Engine(host)
         self._book = Book()
+        self._background = Background()
         self.images = Images(self.engine)
         self._pulls = Pulls(self.engine, self.images, disk_floor)
         self.stacks = Stacks(layout, hold=hold)
         self._containers = Containers(self.engine, self._book, self.stacks, self.images, self._keep_volumes)
         self._roster = Roster(Records(layout.replicas))
         self._grudges = Grudges(layout.state / "not-pausable.json")
-        self._hands = Hands(self._roster, self._book, self._containers, post, self._spawn, self._gone)
+        self._hands = Hands(self._roster, self._book, self._containers, post, self._background.begin, self._gone)
         self._watch = Watch(self.engine, self._book, self._changed, self.images.forget)
         self._watch.reconnected.append(self._hands.look_again)
         self._measuring = Measuring(self.engine, post)
@@ -86,7 +88,6 @@ class DockerDriver:
         )
         self._containers.holders = self.names.holders
         self._catalog = Catalog()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._up = False
 
     # -- what is and what could be -------------------------------------------------------------------------------------
@@ -166,7 +167,7 @@ class DockerDriver:
 
     async def start(self, service: Service, replica: ReplicaId) -> Running:
         if known := self._roster.get(replica):
-            return _running(known.record)
+            return known.record.running
         await self._roster.ending(service)
         if why := replicas.hindrance(service, self._roster.of(service)):
             raise StartError(why)
@@ -212,7 +213,7 @@ class DockerDriver:
         except BaseException:
             await self._abandon(live)
             raise
-        return _running(live.record)
+        return live.record.running
 
     async def _started(self, service: Service, container: Container) -> Alive:
         now = self._book.get(container.id) or container
@@ -236,7 +237,7 @@ class DockerDriver:
         live.is_gone()
         if live.ended.done():
             raise StartError(await self._died(service, live, "when it had just become ready"))
-        self._spawn(self._count_from_here(live))
+        self._background.begin(self._count_from_here(live))
 
     async def _died(self, service: Service, live: Replica, when: str) -> str:
         live.stopping = True
@@ -295,7 +296,7 @@ class DockerDriver:
             await self._abandon(live)
             raise PauseError(f"{service.name} did not come back from its pause: {said}{words}")
         live.unwatch()
-        live.thawed = self._spawn(self._watch_thawed(service, live))
+        live.thawed = self._background.begin(self._watch_thawed(service, live))
 
     async def _watch_thawed(self, service: Service, live: Replica) -> None:
         await self._count_from_here(live)
@@ -373,12 +374,10 @@ class DockerDriver:
         async def keep() -> None:
             await self.keeper.keep(await self.stacks.all(), self._catalog)
 
-        self._spawn(keep())
+        self._background.begin(keep())
 
     async def close(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.close()
         await self._watch.close()
         await self._pulls.close()
         await self.stacks.close()
@@ -397,18 +396,3 @@ class DockerDriver:
 
     def _from_thread(self, work: Coroutine[Any, Any, Mapping[str, Any]]) -> Mapping[str, Any]:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("work in the background broke", exc_info=error)
-
-
-def _running(record: Record) -> Running:
-    return Running(record.endpoints, record.pid, record.name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.scaler.core.events import ReplicaId
+from services.scaler.drivers.base import Running
 from services.scaler.drivers.records import Phase, RecordFolder
 
 
@@ -25,6 +26,10 @@ class Record:
     """Ours to pause and stop."""
     endpoints: Mapping[str, str] = field(default_factory=dict)
     pid: int | None = None
+
+    @property
+    def running(self) -> Running:
+        return Running(self.endpoints, self.pid, self.name)
 
 
 class Records(RecordFolder[Record]):

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from services.catalog.addresses import Addresses
 from services.catalog.model import Catalog, Local, Service
 from services.layout import Layout
 from services.scaler.core.events import Adopted, Exited, Measured, ReplicaId
+from services.scaler.drivers.background import Background
 from services.scaler.drivers.base import PauseError, Post, ProgressReport, Running, StartError
 from services.scaler.drivers.process import adoption, disk, ending, logs, noticing, readiness, spawn, thawing
 from services.scaler.drivers.process.install import Installer
@@ -65,7 +66,7 @@ class ProcessDriver:
         self._replicas: dict[ReplicaId, Replica] = {}
         self._catalog = Catalog()
         self._where: Mapping[str, Addresses] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background()
         self._keeper: asyncio.Task[None] | None = None
 
     # -- what is and what could be -------------------------------------------------------------------------------------
@@ -189,7 +190,7 @@ class ProcessDriver:
             # It died in the very step: nobody else has been told.
             await self._end_now(live)
             raise StartError(f"{service.name} {live.ended.result()} when it had just become ready{live.last_words()}")
-        self._spawn(self._count_from_here(live))
+        self._background.begin(self._count_from_here(live))
 
     # -- rest ----------------------------------------------------------------------------------------------------------
 
@@ -228,7 +229,7 @@ class ProcessDriver:
             await self._end_now(live)
             raise PauseError(f"{service.name} did not come back from its pause: {said}{words}")
         self._unwatch(live)
-        live.thawed = self._spawn(self._watch_thawed(service, live))
+        live.thawed = self._background.begin(self._watch_thawed(service, live))
 
     async def _watch_thawed(self, service: Service, live: Replica) -> None:
         await self._count_from_here(live)
@@ -298,7 +299,7 @@ class ProcessDriver:
     def _on_exit(self, live: Replica) -> None:
         if live.stopping or live.record.phase is Phase.STARTING:
             return  # Whoever waits for its end or its readiness sees it there.
-        self._spawn(self._bury(live))
+        self._background.begin(self._bury(live))
 
     async def _bury(self, live: Replica) -> None:
         """An exit that nobody asked for: what the root left behind goes too, then it is told."""
@@ -356,10 +357,11 @@ class ProcessDriver:
     # -- the rest ------------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        tasks = [*self._tasks, *(live.enclosing for live in self._replicas.values() if live.enclosing)]
-        for task in tasks:
+        await self._background.close()
+        enclosing = [live.enclosing for live in self._replicas.values() if live.enclosing]
+        for task in enclosing:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*enclosing, return_exceptions=True)
         for live in self._replicas.values():
             live.leave()
         self._platform.leave()
@@ -376,23 +378,12 @@ class ProcessDriver:
 
     def _keep_logs(self) -> None:
         if self._replicas and (self._keeper is None or self._keeper.done()):
-            self._keeper = self._spawn(self._look_at_logs())
+            self._keeper = self._background.begin(self._look_at_logs())
 
     async def _look_at_logs(self) -> None:
         while self._replicas:
             await asyncio.sleep(_KEEP_LOGS_EVERY)
             await asyncio.to_thread(self._logs.look, [live.log for live in self._replicas.values()])
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("work in the background broke", exc_info=error)
 
 
 def owner(data: Path) -> str:
