@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -25,7 +27,7 @@ from tests.support.docker_hub import (
     projects,
     web,
 )
-from tests.support.hub import ASLEEP
+from tests.support.hub import ASLEEP, HubFailed
 from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.envoy]
@@ -53,11 +55,19 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
 def services(port: int) -> dict[str, Any]:
     return {
         "caller": web("caller"),
-        "left": web("left", rests=LONG, ports=[f"127.0.0.1:{port}:8080"], hostname="sinister"),
-        "right": web("right", rests=LONG, networks={"default": {"aliases": ["recht"]}}),
+        "left": raw_too(web("left", rests=LONG, ports=[f"127.0.0.1:{port}:8080"], hostname="sinister")),
+        "right": raw_too(web("right", rests=LONG, networks={"default": {"aliases": ["recht"]}})),
         "restless": web("restless", rests=SHORT),
         "several": web("several", rests=LONG, **{"x-hub": {"scaling": {**LONG, "max_replicas": 2}, "stateless": True}}),
     }
+
+
+def raw_too(entry: dict[str, Any]) -> dict[str, Any]:
+    """With a second port, of which the hub knows no more than that it is TCP."""
+    hub = {key: value for key, value in entry["x-hub"].items() if key != "port"}
+    ports = {"main": {"port": 8080}, "raw": {"port": 9000, "protocol": "tcp"}}
+    environment = {**entry["environment"], "PORTS": "8080,9000"}
+    return {**entry, "environment": environment, "x-hub": {**hub, "ports": ports}}
 
 
 def inspected(container: str) -> dict[str, Any]:
@@ -97,6 +107,14 @@ async def test_a_foreign_host_reaches_the_service_whose_address_was_called(place
             address = inspected(holder(place, name))["NetworkSettings"]["Networks"][network]["IPAddress"]
             async with session.get(f"http://{address}:8080/", headers={"Host": "shop.example"}) as response:
                 assert (response.status, (await response.json())["service"]) == (200, name)
+
+
+async def test_plain_ports_of_one_number_are_told_apart(place: Town) -> None:
+    async with caller(place.town, "caller") as inside:
+        for name in ("left", "right"):
+            assert (await inside.peer(f"http://{name}:8080/"))[0] == 200
+            status, told = await inside.peer(f"http://{name}:9000/")
+            assert (status, who(told)) == (200, name)
 
 
 async def test_a_published_port_of_a_sleeping_service_answers(place: Town) -> None:
@@ -168,3 +186,36 @@ async def test_a_scaler_that_was_killed_takes_up_what_is_awake(place: Town) -> N
             await answers(inside, name)
         assert place.town.ids("left", "right") == before
         assert holder(place, "right") == held
+
+
+async def test_a_project_goes_from_aliases_to_holders_and_back(tmp_path: Path) -> None:
+    with projects(tmp_path, "town") as [town]:
+        town.write({"caller": web("caller"), "right": web("right", rests=LONG)})
+        for names in ("alias", "holder", "holder", "alias"):
+            with docker_hub(tmp_path, [town], names=names) as hub:
+                status, body = await asyncio.to_thread(fetch, hub.port, "/api/right/")
+                assert (status, json.loads(body)["service"]) == (200, "right")
+                async with caller(town, "caller") as inside:
+                    await answers(inside, "right")
+                mode = inspected(town.container("right").id)["HostConfig"]["NetworkMode"]
+                assert mode.startswith("container:") == (names == "holder")
+
+
+async def test_where_holders_cannot_be_had_the_hub_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with projects(tmp_path, "town") as [town]:
+        town.write({"right": web("right", rests=LONG)})
+        hub = DockerHub(tmp_path, [town], names="holder")
+        programs = tmp_path / "bin"
+        programs.mkdir()
+        (programs / "docker").symlink_to(str(shutil.which("docker")))
+        try:
+            with monkeypatch.context() as bare, pytest.raises(HubFailed) as told:
+                bare.setenv("PATH", str(programs))
+                hub.up()
+        finally:
+            hub.end()
+            hub.remove()
+        assert "ended with 2" in str(told.value)
+        assert "nft, nsenter, dash is not on this machine: install nftables util-linux dash" in str(told.value)

@@ -7,7 +7,7 @@ from typing import Any
 
 from services.catalog.addresses import Edge
 from services.catalog.inside import InsideNetwork
-from services.catalog.model import Catalog, Port, Service
+from services.catalog.model import Catalog, Port, Protocol, Service
 from services.scaler.mesh.config.bootstrap import bootstrap
 from services.scaler.mesh.config.doors import Door, doors
 from services.scaler.mesh.config.inside import (
@@ -133,3 +133,45 @@ def test_a_domain_names_one_virtual_host() -> None:
     (table,) = rds_inner(CATALOG, made(CATALOG, odd), INNER, Kept())["resources"]
     domains = [domain.lower() for host in table["virtual_hosts"] for domain in host["domains"]]
     assert len(domains) == len(set(domains))
+
+
+def in_namespaces(number: int, protocol: Protocol) -> tuple[tuple[Door, ...], Catalog]:
+    """Two services with a namespace each that listen on one port."""
+    services = {name: Service(name, ports=(Port("main", number, protocol),)) for name in ("left", "right")}
+    networks = [
+        InsideNetwork(f"holder:{name}", (), {name: name}, f"/run/netns/{name}", {number: 61000}) for name in services
+    ]
+    catalog = Catalog(services)
+    return made(catalog, *networks), catalog
+
+
+def test_services_with_a_namespace_each_have_listeners_there_whatever_port_they_share() -> None:
+    for protocol in (Protocol.HTTP, Protocol.TCP):
+        found, _ = in_namespaces(9000, protocol)
+        listeners = [one for one in lds_inner(found, INNER)["resources"] if one["name"] != "inside@8000"]
+        sockets = [one["address"]["socket_address"] for one in listeners]
+        assert [one["network_namespace_filepath"] for one in sockets] == ["/run/netns/left", "/run/netns/right"]
+        assert {one["port_value"] for one in sockets} == {61000}
+        if protocol is Protocol.TCP:
+            clusters = [cluster for one in listeners for cluster in every("cluster", one)]
+            assert clusters == [cluster_name("left", "main"), cluster_name("right", "main")]
+
+
+def test_in_a_namespace_every_host_means_its_service_also_on_the_port_of_the_hub() -> None:
+    found, catalog = in_namespaces(8000, Protocol.HTTP)
+    assert all(not door.by_host for door in found)
+    text = str(rds_inside(found, INNER, Kept()))
+    assert "holder:left@8000" in text
+    assert "holder:left@8000" not in str(rds_inner(catalog, found, INNER, Kept()))
+
+
+def test_another_namespace_is_another_listener() -> None:
+    catalog = Catalog({"left": Service("left", ports=(Port("main", 80),))})
+    names = {
+        one["name"]
+        for path in ("/run/netns/a", "/run/netns/b")
+        for one in lds_inner(made(catalog, InsideNetwork("h", (), {"left": "left"}, path, {80: 61000})), INNER)[
+            "resources"
+        ]
+    }
+    assert names == {"inside@8000", "h@80/a", "h@80/b"}

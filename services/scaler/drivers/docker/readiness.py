@@ -174,10 +174,10 @@ async def _look(service: Service, endpoints: Mapping[str, str], seen: Seen) -> b
         if main is not None and name == main.name and health != "tcp":
             status = await get(endpoint, health, _ANSWER)
             if status is None or not 200 <= status < 300:
-                port = split(endpoint)[1]
-                seen.note(f"health {health} answered {status}" if status else f"nothing answers on port {port}")
+                seen.note(f"health {health} answered {status}" if status else f"nothing answers on port {main.number}")
                 return False
         elif not await listens(endpoint):
-            seen.note(f"nothing listens on port {split(endpoint)[1]}")
+            number = next((port.number for port in service.ports if port.name == name), split(endpoint)[1])
+            seen.note(f"nothing listens on port {number}")
             return False
     return True
