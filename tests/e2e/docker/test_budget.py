@@ -53,7 +53,7 @@ class Watched:
 
 
 async def test_what_fits_the_budget_is_always_answered(tmp_path: Path, project: MakeProject, start: StartHub) -> None:
-    await _fits(tmp_path, project("fits"), start, Scale(2048, (12, 24, 40, 64, 96), users=8, seconds=35))
+    await _fits(tmp_path, project("fits"), start, Scale(2048, (12, 24, 40, 64, 96), users=8, seconds=28))
 
 
 @pytest.mark.slow
@@ -67,7 +67,7 @@ async def test_what_fits_eight_gigabytes_is_always_answered_for_ten_minutes(
 async def test_what_does_not_fit_the_budget_is_answered_or_told_why_not(
     tmp_path: Path, project: MakeProject, start: StartHub
 ) -> None:
-    scale = Scale(640, (12, 24, 40, 64, 96), users=20, seconds=20, hold=4.0)
+    scale = Scale(640, (12, 24, 40, 64, 96), users=20, seconds=14, hold=4.0)
     await _too_much(tmp_path, project("more"), start, scale)
 
 
