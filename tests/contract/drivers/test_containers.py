@@ -143,6 +143,18 @@ async def test_a_container_that_was_renamed_is_the_same_and_told_by_its_new_name
     assert yard.events == []
 
 
+async def test_what_somebody_ends_while_it_is_frozen_is_an_end_and_no_thaw(yard: DockerBench) -> None:
+    driver = await yard.driver()
+    service = yard.service()
+    name = await awake(yard, driver, service)
+    await driver.pause(service, "svc-1")
+    docker("stop", "-t", "1", name)
+    assert (await yard.event(Exited)).by_hand
+    await asyncio.sleep(0.2)
+    assert [type(event) for event in yard.events] == [Exited]
+    assert driver.pausable("svc") is None
+
+
 async def test_what_somebody_thaws_is_told(yard: DockerBench) -> None:
     driver = await yard.driver()
     service = yard.service()

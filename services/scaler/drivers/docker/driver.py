@@ -291,7 +291,8 @@ class DockerDriver:
             live.stopping = True
             if live.ended.done():
                 said = await self._containers.manner(live.record.container, oom=live.oom)
-                self._grudges.exit_after_thaw(service.name, service.digest, said)
+                if not live.was_told_to_end():
+                    self._grudges.exit_after_thaw(service.name, service.digest, said)
             words = await self._containers.last_words(live.record.container)
             await self._abandon(live)
             raise PauseError(f"{service.name} did not come back from its pause: {said}{words}")

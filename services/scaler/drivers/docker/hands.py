@@ -25,6 +25,9 @@ from services.scaler.drivers.docker.roster import Roster, told
 
 log = logging.getLogger(__name__)
 
+_THAWED_TO_END = 0.1
+"""Seconds after which a thaw was not the beginning of a stop."""
+
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 
@@ -91,9 +94,17 @@ class Hands:
             case What.PAUSED:
                 self._meddled(live, "paused", live.record.phase is Phase.PAUSED)
             case What.UNPAUSED:
-                self._meddled(live, "running", live.record.phase is not Phase.PAUSED)
+                self._spawn(self._thawed(live))
             case _:
                 pass
+
+    async def _thawed(self, live: Replica) -> None:
+        """To stop a frozen container the engine thaws it first, and says afterwards what it was told."""
+        await asyncio.sleep(_THAWED_TO_END)
+        now = self._book.get(live.record.container)
+        runs = now is not None and now.state is State.RUNNING
+        if runs and not (live.ended.done() or live.stopping or live.was_told_to_end()):
+            self._meddled(live, "running", live.record.phase is not Phase.PAUSED)
 
     def _meddled(self, live: Replica, now: str, as_it_should_be: bool) -> None:
         if as_it_should_be:
