@@ -26,7 +26,7 @@ from tests.support.docker_hub import (
 pytestmark = [pytest.mark.docker, pytest.mark.envoy]
 
 LONG = {"idle_timeout": "5m", "stop_after": "15m"}
-AT_ONCE = 3.0
+AT_ONCE = 5.0
 """Seconds in which a request is answered whatever was done just before it."""
 
 
