@@ -219,3 +219,21 @@ async def test_where_holders_cannot_be_had_the_hub_says_what_is_missing(
             hub.remove()
         assert "ended with 2" in str(told.value)
         assert "nft, nsenter, dash is not on this machine: install nftables util-linux dash" in str(told.value)
+
+
+async def test_holders_of_a_hub_that_was_killed_do_not_stand_in_the_way_of_aliases(tmp_path: Path) -> None:
+    with projects(tmp_path, "town") as [town]:
+        town.write({"caller": web("caller"), "right": web("right", rests=LONG)})
+        killed = DockerHub(tmp_path, [town], names="holder")
+        try:
+            killed.up()
+            assert (await asyncio.to_thread(fetch, killed.port, "/api/right/"))[0] == 200
+            for part in ("supervisor", "scaler", "envoy"):
+                killed.kill(part)
+            with docker_hub(tmp_path, [town]) as hub:
+                async with caller(town, "caller") as inside:
+                    await answers(inside, "right")
+                assert not hub.own_containers("aihub.holder")
+        finally:
+            killed.end()
+            killed.remove()

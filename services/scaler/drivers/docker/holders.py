@@ -9,12 +9,9 @@ engine needs for a container, some 13 MB.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,29 +23,15 @@ from services.scaler.drivers.base import DriverError
 from services.scaler.drivers.docker.arrangement import Stacks
 from services.scaler.drivers.docker.book import Book
 from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
-from services.scaler.drivers.docker.holder_text import Holding, description, endpoints_config
+from services.scaler.drivers.docker.holder_containers import HOLDER, Holder, HolderContainers, Seen, digest
+from services.scaler.drivers.docker.holder_text import Holding
 from services.scaler.drivers.docker.inside import Inside
 from services.scaler.drivers.docker.keeper import DATA, Keeper, mark
 from services.scaler.drivers.docker.rules import Rules, doors, past
 
 log = logging.getLogger(__name__)
 
-HOLDER = "aihub.holder"
-"""Label: whose it is, `PROJECT/SERVICE` in compose's names."""
-_MADE_FROM = "aihub.made-from"
 _TRIAL = "trial"
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """One that runs."""
-
-    id: str
-    whose: str
-    digest: str
-    namespace: str
-    """The file that leads to its namespace, on the engine's machine; another one after each start."""
-    inspected: Mapping[str, Any]
 
 
 class Holders:
@@ -56,18 +39,17 @@ class Holders:
         self, engine: Engine, keeper: Keeper, inside: Inside, stacks: Stacks, book: Book, layout: Layout, rules: Rules
     ) -> None:
         self._engine = engine
-        self._keeper = keeper
         self._inside = inside
         self._stacks = stacks
         self._book = book
         self._mark = mark(layout)
+        self._containers = HolderContainers(engine, keeper, self._mark)
         self._rules = rules
         self._turn = asyncio.Lock()
         self._known: dict[str, Holder] = {}
         self._laid: dict[str, tuple[int, ...]] = {}
         """Namespace → ports that are steered there."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._removed: set[str] = set()
         self._modes: dict[str, str] = {}
         """Container of a service → the network it was made for, as the engine says it; that is for good."""
         self._closed = False
@@ -82,9 +64,9 @@ class Holders:
         """Know those of an earlier life; where there are none, see whether this engine lets us have any. Raises
         DriverError where it does not."""
         try:
-            for row in await self._present():
-                if row["State"] == "running":
-                    await self._learn(row["Id"])
+            for one in await self._containers.present():
+                if one.running and one.whose != _TRIAL:
+                    self._known[one.whose] = await self._containers.look(one.id)
             if self._known:
                 self.folder = str(Path(next(iter(self._known.values())).namespace).parent)
             else:
@@ -102,18 +84,17 @@ class Holders:
             raise OSError(f"the engine's containers are of {self._engine.info.get('OSType')}")
         if os.getuid() != 0:
             raise OSError("the hub does not run as root, but the gateway has to, and both share their sockets")
-        for left in await self._present(_TRIAL):
-            await self._remove(left["Id"])
+        for left in await self._containers.present():
+            if left.whose == _TRIAL:
+                await self._containers.remove(left.id)
         trial = Holding(_TRIAL, f"aihub-{self._mark}-holder-{_TRIAL}", {"none": ()}, {}, (80,))
-        container = await self._create(trial)
+        container = await self._containers.make(trial)
         try:
-            await self._engine.post(f"containers/{container}/start")
-            inspected = await self._engine.get(f"containers/{container}/json")
-            namespace = str(inspected["NetworkSettings"]["SandboxKey"])
+            namespace = (await self._containers.start(container)).namespace
             await self._rules.lay({namespace: trial.ports})
             self.folder = str(Path(namespace).parent)
         finally:
-            await self._remove(container)
+            await self._containers.remove(container)
 
     async def close(self) -> None:
         """Remove them all: the hub ends in order. Raises EngineAway, EngineRefused."""
@@ -122,8 +103,8 @@ class Holders:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         async with self._turn:
-            for row in await self._present():
-                await self._remove(row["Id"])
+            for one in await self._containers.present():
+                await self._containers.remove(one.id)
             self._known.clear()
 
     def changed(self, event: Mapping[str, Any]) -> None:
@@ -134,7 +115,7 @@ class Holders:
         if whose in (None, _TRIAL) or labels.get(DATA) != self._mark or self._closed or event["Action"] != "die":
             return
         known = self._known.get(whose)
-        if known is not None and known.id == container and container not in self._removed:
+        if known is not None and known.id == container and not self._containers.is_ours(container):
             log.warning("the container that holds the network of %s has ended; it is started again", whose)
             self._forget(whose)
             task = asyncio.get_running_loop().create_task(self._end_those_of(whose))
@@ -176,8 +157,9 @@ class Holders:
         wanted = [(service, found) for service in services if (found := await self._wanted(service))]
         async with self._turn:
             await self._remove_others({holding.whose for _, holding in wanted})
-            await self._ensure([holding for _, holding in wanted])
-        return [_as_network(service, holding, self._known[holding.whose]) for service, holding in wanted]
+            await self._ensure([holding for _, holding in wanted], patient=True)
+        there = [(service, holding, self._known.get(holding.whose)) for service, holding in wanted]
+        return [_as_network(service, holding, holder) for service, holding, holder in there if holder]
 
     async def ensure(self, service: Service) -> Holder | None:
         """Its holder, which runs; None where it has none. Asks nothing where nothing has changed. Raises EngineAway,
@@ -186,7 +168,7 @@ class Holders:
         if holding is None:
             return None
         known = self._known.get(holding.whose)
-        if known is None or known.digest != self._digest(holding):
+        if known is None or known.digest != digest(holding):
             assert service.containers is not None
             await self._inside.make_missing(await self._stacks.of(service.containers.stack), holding.networks)
             async with self._turn:
@@ -226,80 +208,49 @@ class Holders:
             return None  # Told where its container is asked for.
         return arranged.holdings.get(own.name)
 
-    async def _ensure(self, wanted: Sequence[Holding]) -> None:
-        rows = {row["Labels"][HOLDER]: row for row in await self._present()}
+    async def _ensure(self, wanted: Sequence[Holding], *, patient: bool = False) -> None:
+        """`patient`: what hinders one is logged, and the others go on."""
+        seen = {one.whose: one for one in await self._containers.present()}
         fresh: dict[str, tuple[int, ...]] = {}
         for holding in wanted:
-            holder = await self._have(holding, rows.get(holding.whose))
+            try:
+                holder = self._known[holding.whose] = await self._have(holding, seen.get(holding.whose))
+            except EngineRefused as error:
+                if not patient:
+                    raise
+                log.warning("%s has no network: %s", holding.whose, error)
+                continue
             if self._laid.get(holder.namespace) != holding.ports:
                 fresh[holder.namespace] = holding.ports
         await self._rules.lay(fresh)
         self._laid |= fresh
 
-    async def _have(self, holding: Holding, row: Mapping[str, Any] | None) -> Holder:
-        if row is not None and row["Labels"].get(_MADE_FROM) != self._digest(holding):
-            project, _, service = holding.whose.partition("/")
-            if any(one.runs for one in self._book.of(project, service)) and row["State"] == "running":
-                log.info("%s keeps its network as it was until it rests", service)
+    async def _have(self, holding: Holding, seen: Seen | None) -> Holder:
+        if seen is not None and seen.digest != digest(holding):
+            if seen.running and self._is_awake(seen.whose):
+                log.info("%s keeps its network as it was until it rests", seen.whose)
             else:
-                await self._remove(row["Id"])
-                row = None
-        if row is None:
-            container = await self._create(holding)
-        else:
-            container = row["Id"]
+                await self._containers.remove(seen.id)
+                seen = None
         known = self._known.get(holding.whose)
-        if known is not None and known.id == container and row is not None and row["State"] == "running":
+        if seen is not None and seen.running and known is not None and known.id == seen.id:
             return known
-        await self._engine.post(f"containers/{container}/start")
-        return await self._learn(container)
-
-    async def _create(self, holding: Holding) -> str:
-        labels = {DATA: self._mark, HOLDER: holding.whose, _MADE_FROM: self._digest(holding)}
-        told = description(holding, await self._keeper.image(), labels)
-        container = str((await self._engine.post("containers/create", told, name=holding.name))["Id"])
-        for network, endpoint in endpoints_config(holding)[1:]:
-            await self._engine.post(f"networks/{network}/connect", {"Container": container, "EndpointConfig": endpoint})
-        return container
-
-    async def _learn(self, container: str) -> Holder:
-        inspected = await self._engine.get(f"containers/{container}/json")
-        labels = inspected["Config"]["Labels"]
-        holder = Holder(
-            *(container, labels[HOLDER], labels[_MADE_FROM]),
-            *(str(inspected["NetworkSettings"]["SandboxKey"]), inspected),
-        )
-        self._known[holder.whose] = holder
-        return holder
+        return await self._containers.start(seen.id if seen is not None else await self._containers.make(holding))
 
     async def _remove_others(self, wanted: Iterable[str]) -> None:
         """Those of services that run wait until they rest."""
-        for row in await self._present():
-            whose = row["Labels"][HOLDER]
-            project, _, service = whose.partition("/")
-            if whose not in wanted and not any(one.runs for one in self._book.of(project, service)):
-                await self._remove(row["Id"])
-                self._forget(whose)
+        for one in await self._containers.present():
+            if one.whose not in wanted and not self._is_awake(one.whose):
+                await self._containers.remove(one.id)
+                self._forget(one.whose)
 
-    async def _present(self, whose: str = "") -> list[Mapping[str, Any]]:
-        label = [f"{DATA}={self._mark}", f"{HOLDER}={whose}" if whose else HOLDER]
-        return list(await self._engine.get("containers/json", all=True, filters={"label": label}))
-
-    async def _remove(self, container: str) -> None:
-        self._removed.add(container)
-        try:
-            await self._engine.delete(f"containers/{container}", force=True)
-        except EngineRefused as error:
-            if error.status not in (404, 409):
-                raise
+    def _is_awake(self, whose: str) -> bool:
+        project, _, service = whose.partition("/")
+        return any(one.runs for one in self._book.of(project, service))
 
     def _forget(self, whose: str) -> None:
         if (known := self._known.pop(whose, None)) is not None:
             self._laid.pop(known.namespace, None)
-
-    def _digest(self, holding: Holding) -> str:
-        said = [holding.name, {name: list(names) for name, names in holding.networks.items()}, dict(holding.settings)]
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _as_network(service: Service, holding: Holding, holder: Holder) -> InsideNetwork:

@@ -6,6 +6,7 @@ Owns which of both it is for this driver, and the order of their beginning. The 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 from services.catalog.inside import InsideNetwork
@@ -15,12 +16,15 @@ from services.scaler.drivers.docker.arrangement import Stacks
 from services.scaler.drivers.docker.book import Book
 from services.scaler.drivers.docker.engine import Engine
 from services.scaler.drivers.docker.gateways import Bootstrap, InnerGateways
+from services.scaler.drivers.docker.holder_containers import HolderContainers
 from services.scaler.drivers.docker.holders import Holders
 from services.scaler.drivers.docker.images import Images
 from services.scaler.drivers.docker.inside import Inside
 from services.scaler.drivers.docker.keeper import Keeper
 from services.scaler.drivers.docker.rules import Rules
 from services.scaler.drivers.docker.watch import Watch
+
+log = logging.getLogger(__name__)
 
 
 class Names:
@@ -39,6 +43,8 @@ class Names:
         """`hold`: what can be held has a holder."""
         self._engine = engine
         self._images = images
+        self._keeper = keeper
+        self._book = book
         self._watch = watch
         self._layout = layout
         self._inside = Inside(engine, keeper, stacks, layout)
@@ -50,9 +56,13 @@ class Names:
             watch.reconnected.append(self.holders.look)
 
     async def begin(self) -> None:
-        """Take over what an earlier life has left. Raises DriverError where the engine does not allow holders."""
+        """Take over what an earlier life has left. Raises DriverError where the engine does not allow holders;
+        EngineAway, EngineRefused."""
         if self.holders is not None:
             await self.holders.begin()
+        elif await HolderContainers(self._engine, self._keeper, self._layout.mark).clear():
+            log.info("holders of an earlier life are gone: gateways answer to names now")
+            self._book.learn(await self._engine.get("containers/json", all=True))
 
     async def networks(self, catalog: Catalog) -> Sequence[InsideNetwork]:
         """The networks that lazy HTTP services are on, made where they are missing, and the names there that belong to
