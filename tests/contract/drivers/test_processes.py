@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+
 import pytest
 
 from services.catalog.model import Catalog, Local
@@ -51,3 +55,17 @@ async def test_a_command_that_is_not_there_is_told_at_once_and_leaves_nothing(be
         await driver.start(bench.service(local=Local(("sleep", "{url:nobody}"))), "svc-2")
     assert bench.records() == []
     assert driver.configure(Catalog(), {}) is None
+
+
+async def test_a_tree_whose_program_has_just_died_holds_up_no_freeze(bench: ProcessBench) -> None:
+    driver = await bench.driver()
+    running = await driver.start(bench.service(), "svc-1")
+    await driver.ready(bench.service(), "svc-1")
+    assert running.pid is not None
+    tree = driver._replicas["svc-1"].tree
+    await driver._replicas["svc-1"].enclosed()
+    os.kill(running.pid, signal.SIGKILL)
+    begun = time.monotonic()
+    # In the very step of its death, which the event loop has not heard of.
+    tree.freeze(3.0)
+    assert time.monotonic() - begun < 1.0

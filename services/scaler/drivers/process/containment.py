@@ -169,7 +169,8 @@ class CgroupTree:
         # What the root forked before it was moved here, or what was moved out since, comes (back) in first.
         self.gather()
         (self.cgroup / "cgroup.freeze").write_text("1")
-        if not _until(self.frozen, within):
+        # One that has just died leaves an empty group, which never says that it is frozen.
+        if not _until(lambda: self.frozen() or not self._event("populated"), within):
             raise TimeoutError(f"{self.cgroup} did not freeze")
 
     def frozen(self) -> bool:
