@@ -11,11 +11,12 @@ from benchmarks.figures import Figure, Goal, middle, quantile
 from benchmarks.stage import first_byte
 
 SAMPLES = 200
-BURST_ROUNDS = 7
+BURST_ROUNDS = 11
 BURST = 20
 WARM_UP = 3
 SETTLE = 0.1
 """Seconds between the end of one and the begin of the next: an engine tidies up after a stop has been answered."""
+BURST_SETTLE = 1.0
 _PROGRAMS = {"python": small("woken"), "nginx": nginx()}
 
 
@@ -88,12 +89,14 @@ def burst(rounds: int = BURST_ROUNDS) -> list[Figure]:
         twins = [set_up.twin(name) for name in names]
 
         def hub() -> float:
+            time.sleep(BURST_SETTLE)
             took = together([_request(set_up.hub.port, name) for name in names])
             for name in names:
                 set_up.rest(name, "stopped")
             return took
 
         def engine() -> float:
+            time.sleep(BURST_SETTLE)
             took = together([_start(twin) for twin in twins])
             for twin in twins:
                 twin.stop(set_up.engine)
