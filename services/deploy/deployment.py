@@ -202,6 +202,7 @@ class Deployment:
     def _bring_up(self, resolved: plan.Resolved, part: Phase) -> None:
         names = plan.services_of(resolved, part)
         self.say(f"phase {part}: {', '.join(names)}")
+        waiting.until_looked_at(self.compose, names)
         # Listed, not by profile: each phase is what the plan says and nothing beside it.
         self.compose.show("--profile", "*", "up", "--detach", "--wait", "--wait-timeout", _WAIT, "--no-build", *names)
         self._renew_readers(resolved, names)

@@ -1,13 +1,14 @@
-"""Waiting for the services that the hub keeps awake: what it says of each, told when it changes."""
+"""Waiting: for the services that the hub keeps awake, told as they change, and for containers just thawed."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from services.cli.failure import Failure
 from services.cli.hub import Hub
+from services.deploy.docker import Compose
 from services.layout import Layout
 
 _PATIENCE = 1800.0
@@ -36,6 +37,16 @@ def until_awake(
         # One that was never asked to run is `stopped` until the hub has read its new settings.
         if all(_ended(services.get(name)) for name in names):
             return
+        time.sleep(_LOOK)
+
+
+def until_looked_at(compose: Compose, names: Collection[str], *, patience: float = 30.0) -> None:
+    """A container that was frozen for its copy counts as unhealthy from its thaw until it is looked at again, and
+    compose gives up at the first that does. One that really is unhealthy stays so, and compose says it."""
+    until = time.monotonic() + patience
+    while time.monotonic() < until and any(
+        one.service in names and one.state == "running" and one.health == "unhealthy" for one in compose.containers()
+    ):
         time.sleep(_LOOK)
 
 

@@ -1,7 +1,7 @@
 """Entries of the hub's own catalogue for a hub in a folder of its own: the same packages, locks and commands.
 
-Only their fixed ports are left out, so that it disturbs no hub that runs on the machine already, and the bind mounts,
-which mean nothing without Docker.
+Only their fixed ports are left out, so that it disturbs no hub that runs on the machine already, and the bind mounts
+and networks, which mean nothing without Docker.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def local_services() -> dict[str, dict[str, Any]]:
 
 
 def _alone(service: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in service.items() if key != "ports"}
+    kept = {key: value for key, value in service.items() if key not in ("ports", "networks")}
     kept["volumes"] = [volume for volume in service.get("volumes", []) if not volume.startswith((".", "/"))]
     local = dict(service["x-hub"]["local"])
     if "lock" in local:
