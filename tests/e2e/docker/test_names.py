@@ -205,7 +205,7 @@ async def test_what_a_running_service_uses_stays_awake_with_it(place: Town) -> N
 @pytest.mark.parametrize(
     "seconds",
     [
-        pytest.param(60, marks=pytest.mark.timeout(240)),
+        pytest.param(20, marks=pytest.mark.timeout(240)),
         pytest.param(600, marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
     ],
 )
