@@ -352,20 +352,6 @@ async def test_what_is_not_on_demand_is_brought_up_by_compose_and_never_ended(ya
     docker("rm", "-f", name)
 
 
-async def test_what_is_not_on_demand_and_was_ended_by_hand_is_left_as_it_is(yard: DockerBench) -> None:
-    service = yard.service(lazy=False)
-    yard.amend("svc", profiles=[])
-    driver = await yard.driver()
-    name = await awake(yard, driver, service)
-    docker("stop", "-t", "1", name)
-    await until(lambda: any(isinstance(event, Exited) for event in yard.events))
-    for again in ("svc-2", "svc-3"):
-        with pytest.raises(StartError, match="docker compose up -d svc"):
-            await driver.start(service, again)
-    assert inspected(name)["State"]["Running"] is False
-    docker("rm", name)
-
-
 # -- the engine itself -------------------------------------------------------------------------------------------------
 
 

@@ -29,8 +29,6 @@ class Preparing:
         self._pulls = pulls
         self._building = asyncio.Lock()
         self._brings_up = os.environ.get(BRING_UP) != "0"
-        self._once_up: set[str] = set()
-        """Services that are not on demand and have been up in this life: whoever ended them since meant it."""
 
     async def prepare(self, service: Service, report: ProgressReport, taken: Collection[str]) -> None:
         """Raises PrepareError, StartError, EngineAway, EngineRefused."""
@@ -80,7 +78,6 @@ class Preparing:
         """What is not on demand is started by compose, with what it depends on; nothing where it runs. Raises
         StartError."""
         if any(one.runs for one in self._containers.all_of(service)):
-            self._once_up.add(service.name)
             return
         self._check_whose(service)
         assert service.containers is not None
@@ -91,13 +88,10 @@ class Preparing:
         except (ComposeError, KeyError) as error:
             raise StartError(f"{service.name}: {error}") from error
         await self._containers.learn(own.stack, own.name)
-        self._once_up.add(service.name)
 
     def _check_whose(self, service: Service) -> None:
-        """Raises StartError where it is for others to start the service."""
-        if service.lazy or any(one.runs for one in self._containers.all_of(service)):
-            return
-        if self._brings_up and service.name not in self._once_up:
+        """Raises StartError where somebody else runs compose and has not started the service (yet)."""
+        if service.lazy or self._brings_up or any(one.runs for one in self._containers.all_of(service)):
             return
         assert service.containers is not None
         raise StartError(
