@@ -27,6 +27,8 @@ from tests.support.truth import NO_READING, Program, Truth
 
 FLOW_VALID = Settings().flow_valid
 VICTIM_GRACE = Settings().victim_grace
+_WAKES_AT_MOST = 400.0
+"""Seconds after which no wake of the model world is under way any more."""
 
 
 def judge(truth: Truth, effect: Effect, cause: Event, *, charged: int, reason: str) -> str:
@@ -82,6 +84,8 @@ def _start(truth: Truth, effect: Start, charged: int) -> str:
         return f"{effect} although {there} run"
     if any(not program.told_ready for program in there):
         return f"{effect} while another start is in flight"
+    if _is_left_alone(truth, effect.service):
+        return f"{effect} although somebody else ended it and nobody has asked for it since"
     if truth.installed.get(effect.service) != spec.digest:
         return f"{effect} before it was prepared"
     if truth.budget is not None and charged > truth.budget:
@@ -89,6 +93,33 @@ def _start(truth: Truth, effect: Start, charged: int) -> str:
     serves = any(program.told_ready and not program.told_gone for program in truth.of(effect.service))
     missing = [] if serves else list(_missing(truth, spec))
     return f"{effect} before {missing}, which it needs" if missing else ""
+
+
+def _is_left_alone(truth: Truth, name: str) -> bool:
+    """Somebody else ended what is always on, and neither it nor what needs it has been asked for or is on its way."""
+    since = truth.put_down.get(name)
+    if since is None or any(program.told_ready and program.runs for program in truth.of(name)):
+        return False  # of those that still serve there may have to be more
+    for one in _with_dependents(truth, name):
+        if name != one and not any(program.told_ready and program.runs for program in truth.of(one)):
+            since = truth.put_down[name] - _WAKES_AT_MOST  # its wake may have been under way before
+        asked = truth.asked.get(one, float("-inf"))
+        if asked >= since or (name != one and truth.stirred.get(one, float("-inf")) >= since):
+            return False
+    return truth.pins.get(name, 0.0) <= truth.now
+
+
+def _with_dependents(truth: Truth, name: str) -> set[str]:
+    found, services = {name}, truth.catalog.services
+    while True:
+        more = {
+            spec.name
+            for spec in services.values()
+            if found & {*spec.uses, *(dependency.service for dependency in spec.depends_on)}
+        }
+        if more <= found:
+            return found
+        found |= more
 
 
 def _missing(truth: Truth, spec: Service) -> Iterator[str]:

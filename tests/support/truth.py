@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from services.catalog.model import Catalog
 from services.scaler.core.events import (
+    Appeared,
     CatalogLoaded,
     Deaf,
+    Demand,
     Drained,
     Event,
     Exited,
@@ -19,6 +21,8 @@ from services.scaler.core.events import (
     PinSet,
     Pruned,
     Ready,
+    RestartAsked,
+    Restarted,
     Resumed,
     ShutdownAsked,
     Traffic,
@@ -27,6 +31,8 @@ from services.scaler.core.events import (
 )
 
 NO_READING = (float("-inf"), Flow(0, 0))
+RESTARTS_AT_MOST = 400.0
+"""Seconds after which no restart of the model world is under way any more."""
 
 
 @dataclass(slots=True)
@@ -88,10 +94,20 @@ class Truth:
         self.uses: dict[str, float] = {}
         """When the fleet last learned of a use that no policy can overlook."""
         self.released_at: dict[str, float] = {}
+        self.put_down: dict[str, float] = {}
+        """Always on, and ended by somebody else, since when; until it is started or appears."""
+        self.asked: dict[str, float] = {}
+        """When somebody last asked for a service, by whatever means."""
+        self.stirred: dict[str, float] = {}
+        """When something last happened to a replica of it."""
         self.closing = False
 
     def of(self, service: str) -> list[Program]:
         return [program for program in self.programs.values() if program.service == service]
+
+    def _always_on(self, service: str) -> bool:
+        spec = self.catalog.services.get(service)
+        return spec is not None and not spec.lazy
 
     def counted(self, service: str) -> int:
         """Requests in flight by the last reading, less what was silent for longer than the catalogue lets it count."""
@@ -105,7 +121,18 @@ class Truth:
         program = self.programs.get(getattr(event, "replica", ""))
         if program is not None:
             self._learn_of(program, event)
+            self.stirred[program.service] = self.now
         match event:
+            case Demand():
+                self.asked[event.service] = self.now
+            case RestartAsked():
+                # It ends by and by, and comes back whoever has ended it.
+                self.asked[event.service] = self.now + RESTARTS_AT_MOST
+            case Appeared():
+                self.put_down.pop(event.found.service, None)
+                self.stirred[event.found.service] = self.now
+            case Restarted():
+                self.stirred = dict.fromkeys(event.catalog.services, self.now)
             case Traffic():
                 for name, flow in event.flows.items():
                     self.readings[name] = (self.now, flow)
@@ -113,10 +140,13 @@ class Truth:
                         self.uses[name] = self.now
             case CatalogLoaded():
                 self.catalog, self.unavailable = event.catalog, event.unavailable
+                self.stirred = dict.fromkeys(event.catalog.services, self.now)
+                self.put_down = {name: at for name, at in self.put_down.items() if self._always_on(name)}
                 for name in [name for name in self.pins if name not in event.catalog.services]:
                     self.old_pins[name] = self.pins.pop(name)
             case PinSet() if event.service in self.catalog.services:
                 self.pins[event.service] = float("inf") if event.until is None else event.until
+                self.asked[event.service] = self.now
             case Unpinned():
                 self.pins.pop(event.service, None)
             case Pruned():
@@ -129,6 +159,8 @@ class Truth:
     def _learn_of(self, program: Program, event: Event) -> None:
         match event:
             case Exited():
+                if event.by_hand and not (program.told_gone or program.stopping) and self._always_on(program.service):
+                    self.put_down[program.service] = self.now
                 program.told_gone = True
             case Ready():
                 program.told_ready = True

@@ -29,7 +29,9 @@ def judge_calm(world: World, seconds: float) -> None:
     world.set_budget(None)
     world.calm(seconds)
     able = {name for name in world.catalog.services if laws.able(world, name)}
-    must_be_up = laws.kept_up(world, able, world.pins)
+    # What somebody else has ended stays so; where a start was awaited at that time, it may be up.
+    pinned = {name for name, until in world.pins.items() if until > world.now}
+    must_be_up = laws.kept_up(world, able - (world.put_down.keys() - pinned), world.pins)
     # What runs goes on though it could not start now.
     may_be_up = laws.kept_up(world, set(world.catalog.services), world.old_pins | world.pins)
     for name, service in world.fleet.world.services.items():

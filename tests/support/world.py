@@ -217,6 +217,7 @@ class World(Truth):
     def _start(self, effect: Start) -> None:
         spec = self.catalog.services[effect.service]
         program = self.programs[effect.replica] = Program(effect.replica, spec.name, spec.digest)
+        self.put_down.pop(spec.name, None)
 
         def launched() -> Event:
             if self._unlucky():
@@ -460,6 +461,8 @@ class World(Truth):
         self.readings.clear()
         for demand in list(self.open):
             self._end(demand, "left")
+        if self.closing:
+            self.put_down.clear()
         self.closing = False
         for replica in [r for r, program in self.programs.items() if program.gone or not program.endpoints]:
             del self.programs[replica]

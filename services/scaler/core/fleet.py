@@ -216,7 +216,11 @@ class Fleet:
                     waking.stop(world, service, replica, "the hub is being shut down")
 
     def _restarted(self, event: Restarted) -> None:
-        """What is remembered of the past stays: sizes, start times, pins, failures. What runs is what was found."""
+        """What is remembered of the past stays: sizes, start times, pins, failures, and what somebody else has ended,
+        unless the hub was ended in order since. What runs is what was found."""
+        if self.world.closing:
+            for service in self.world.services.values():
+                service.put_down = False
         self._clear()
         self.world.budget = dict(event.budget)
         self._catalog(CatalogLoaded(event.catalog, event.unavailable))
@@ -264,11 +268,12 @@ def _replace(service: ServiceState, spec: Service) -> None:
         service.prepare_attempt = 0
         service.preparation, service.progress = Preparation.UNKNOWN, None
     service.spec = spec
+    service.put_down = service.put_down and not spec.lazy
 
 
 def _retire(world: World, service: ServiceState) -> None:
     service.retired = True
-    service.waking = service.pulling = service.forced = service.restarting = False
+    service.waking = service.pulling = service.forced = service.restarting = service.put_down = False
     world.leave_queue(service)
     world.refuse_all(service, Refusal.UNAVAILABLE, f"{service.name} is no longer in the catalogue", 60.0)
     if not service.replicas:

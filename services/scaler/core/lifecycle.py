@@ -90,15 +90,24 @@ def exited(world: World, event: Exited) -> None:
     if found is None or found[1].life is Life.STOPPING:
         return
     service, replica = found
+    # What is on demand comes back when it is wanted; what is always on is none of the hub's business any more.
+    service.put_down = event.by_hand and not service.spec.lazy
     if replica.life in (Life.STARTING, Life.RESUMING):
         # The outcome that is awaited will tell; a success that was on its way already is none any more.
         replica.dead, replica.reason = True, event.reason
         return
     if event.by_hand:
-        world.decide(service.name, "ended", f"by somebody else: {event.reason}")
-        _clear_away(world, service, replica)
+        _ended_by_hand(world, service, replica, event.reason)
     else:
         _crashed(world, service, replica, event.reason)
+
+
+def _ended_by_hand(world: World, service: ServiceState, replica: Replica, reason: str) -> None:
+    if service.put_down and not service.demands:
+        waking.end_wake(world, service)
+    left = ", and left so until somebody asks for it" if service.put_down else ""
+    world.decide(service.name, "ended", f"by somebody else{left}: {reason}")
+    _clear_away(world, service, replica)
 
 
 def drained(world: World, event: Drained) -> None:
@@ -249,6 +258,7 @@ def appeared(world: World, found: Adopted) -> None:
     """Somebody else started one: from now on it is a replica as any other. While the hub ends, it is theirs."""
     service = world.services.get(found.service)
     if service is not None and not service.retired and not world.closing and found.replica not in world.replica_of:
+        service.put_down = False
         adopted(world, found)
 
 

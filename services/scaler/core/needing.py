@@ -37,6 +37,9 @@ def kept(world: World, service: ServiceState) -> bool:
     """It has to be up although nobody asks: always on, pinned, or needed by something awake."""
     if service.retired or service.unavailable:
         return False
+    if service.put_down:
+        # Who keeps it up without asking for it is not told from who wanted it ended; who asks wakes it.
+        return service.pinned(world.now)
     if service.min_replicas or service.pinned(world.now):
         return True
     return any(world.services[name].awake for name in service.dependents)

@@ -172,6 +172,8 @@ class ServiceState:
     demanded_at: float = float("-inf")
     restarting: bool = False
     """Rests to come back at once."""
+    put_down: bool = False
+    """Always on, and ended by somebody else: theirs to start again, until somebody asks for it."""
     timer_at: float = float("inf")
     """Its earliest timer that has not gone off."""
 
@@ -190,7 +192,8 @@ class ServiceState:
     def min_replicas(self) -> int:
         if self.retired or self.unavailable:
             return 0
-        return self.spec.scaling.min_replicas if self.spec.lazy else max(1, self.spec.scaling.min_replicas)
+        least = self.spec.scaling.min_replicas if self.spec.lazy else max(1, self.spec.scaling.min_replicas)
+        return min(least, sum(not one.dead for one in self.replicas.values())) if self.put_down else least
 
     @property
     def max_replicas(self) -> int:

@@ -38,7 +38,7 @@ def pursue(world: World, service: ServiceState) -> None:
     # 1. It can't run here at all.
     if service.retired or service.unavailable:
         reason = service.unavailable or f"{service.name} is no longer in the catalogue"
-        _end_wake(world, service)
+        end_wake(world, service)
         world.refuse_all(service, Refusal.UNAVAILABLE, reason, 60.0)
         return
     # 2. It serves, or did a moment ago: nobody waits.
@@ -140,7 +140,7 @@ def give_up(world: World, service: ServiceState) -> None:
         return
     world.decide(service.name, "give up", "nobody waits for it any more")
     for one in list(needing.waiting_for(world, service)):
-        _end_wake(world, one)
+        end_wake(world, one)
         world.touch(*one.needs)
 
 
@@ -202,13 +202,14 @@ def _recall(world: World, service: ServiceState) -> bool:
 
 def _put_off(world: World, service: ServiceState, refusal: Refusal, reason: str, until: float) -> None:
     """This wake ends without a start; what has to be up is looked at again in time."""
-    _end_wake(world, service)
+    end_wake(world, service)
     world.refuse_all(service, refusal, reason, until - world.now)
     world.schedule(until, service.name)
     world.touch(*service.needs, *service.dependents)
 
 
-def _end_wake(world: World, service: ServiceState) -> None:
+def end_wake(world: World, service: ServiceState) -> None:
+    """Nobody wants it up any more, as far as is known; who still does asks again when it is looked at."""
     service.waking = service.forced = False
     world.leave_queue(service)
 

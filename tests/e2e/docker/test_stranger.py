@@ -171,7 +171,11 @@ async def test_what_people_do_by_hand_does_no_harm(shop: Project, port: int, sta
     sql(shop, "create table rows as select 7 as row")
     await hub.rested("web", "stopped")
     shop.compose("stop")
+    await is_left_ended(hub, shop, "cache", "worker")
     await answers_with_its_data(shop, port)
+    assert [shop.container(name).state for name in ("cache", "worker")] == ["running", "exited"]
+    docker("start", shop.container("worker").id)
+    await hub.until("worker", "ready")
     docker("rm", "-f", shop.container("web").id, shop.container("api").id)
     await answers_with_its_data(shop, port)
     await hub.rested("web", "stopped")
@@ -180,6 +184,17 @@ async def test_what_people_do_by_hand_does_no_harm(shop: Project, port: int, sta
     prune(shop)
     assert [one for one in shop.containers() if one.service in ("web", "api", "db")] == []
     await answers_with_its_data(shop, port)
+
+
+async def is_left_ended(hub: DockerHub, shop: Project, *services: str) -> None:
+    """What is not lazy belongs to whoever ended it; a reload of the catalogue changes nothing of that."""
+    for name in services:
+        await hub.until(name, "stopped")
+    shop.file.touch()
+    await asyncio.sleep(3.0)
+    for name in services:
+        assert shop.container(name).state == "exited"
+        assert "somebody else has ended it" in hub.status()["services"][name]["reason"]
 
 
 async def test_docker_compose_up_on_a_project_that_was_not_adopted_doubles_nothing(

@@ -17,12 +17,15 @@ from services.scaler.core.events import (
     Meddled,
     Restarted,
     Resumed,
+    ShutdownAsked,
     Stopped,
     Traffic,
     Withdrawn,
 )
 from services.scaler.core.fleet import Fleet
 from services.scaler.core.invariants import broken
+from services.scaler.core.state import Life
+from tests.unit.core.scene import Scene, entry
 
 WEB = Service("web", ports=(Port("main", 80),), scaling=Scaling(idle_timeout=60))
 
@@ -80,3 +83,86 @@ def test_what_somebody_ends_often_is_no_loop_of_crashes() -> None:
         fleet.handle(Stopped(name, stop.attempt), now + 0.3)
     assert not fleet.world.services["web"].failure
     assert broken(fleet) == []
+
+
+def ended_by_hand(scene: Scene, name: str) -> None:
+    scene.on(Exited(scene.replica(name).id, "it was ended by SIGTERM", by_hand=True))
+    scene.succeed()
+
+
+def test_what_is_always_on_is_left_as_it_is_once_somebody_has_ended_it() -> None:
+    scene = Scene(entry("db", lazy=False))
+    scene.succeed()
+    assert scene.life("db") == [Life.READY]
+    ended_by_hand(scene, "db")
+    scene.wait(3600)
+    scene.load(entry("db", lazy=False, digest="db 2"))
+    assert scene.life("db") == []
+    assert "left so until somebody asks for it" in scene.said("ended")[-1]
+
+
+def test_what_was_ended_by_hand_is_started_for_whoever_asks_and_is_always_on_again() -> None:
+    scene = Scene(entry("db", lazy=False))
+    scene.succeed()
+    ended_by_hand(scene, "db")
+    demand = scene.demand("db")
+    scene.succeed()
+    assert scene.life("db") == [Life.READY]
+    assert scene.released() == [demand]
+    scene.on(Exited(scene.replica("db").id, "it crashed"))
+    scene.succeed()
+    assert scene.life("db") == [Life.READY]
+
+
+def test_a_wake_starts_what_it_depends_on_although_that_was_ended_by_hand() -> None:
+    scene = Scene(entry("db", lazy=False), entry("web", needs=["db"]))
+    scene.succeed()
+    ended_by_hand(scene, "db")
+    scene.up("web")
+    assert scene.life("db") == [Life.READY]
+
+
+def test_what_was_ended_by_hand_under_a_service_that_is_awake_stays_ended_until_the_next_demand() -> None:
+    scene = Scene(entry("db", lazy=False), entry("web", needs=["db"]))
+    scene.succeed()
+    scene.up("web")
+    ended_by_hand(scene, "db")
+    scene.wait(60)
+    assert (scene.life("db"), scene.life("web")) == ([], [Life.READY])
+    scene.demand("web")
+    scene.succeed()
+    assert scene.life("db") == [Life.READY]
+
+
+def test_where_one_of_several_copies_was_ended_by_hand_the_others_neither_grow_nor_rest() -> None:
+    scene = Scene(entry("db", lazy=False, stateless=True, scaling={"min_replicas": 2, "max_replicas": 2}))
+    scene.succeed()
+    scene.traffic(db=0)
+    scene.succeed()
+    first, second = scene.service("db").replicas
+    scene.on(Exited(first, "it was ended by SIGTERM", by_hand=True))
+    scene.succeed()
+    scene.rest("db")
+    scene.rest("db", after=2.0)
+    assert list(scene.service("db").replicas) == [second]
+    assert scene.life("db") == [Life.READY]
+    scene.on(Appeared(Adopted("db-x1", "db", {"main": "172.18.0.2:80"}, None, "ready", "db 1")))
+    scene.on(Exited(second, "it crashed"))
+    scene.succeed()
+    scene.traffic(db=0)
+    scene.succeed()
+    assert scene.life("db") == [Life.READY, Life.READY]
+
+
+def test_a_scaler_that_comes_back_leaves_what_was_ended_by_hand_and_a_new_hub_starts_it() -> None:
+    scene = Scene(entry("db", lazy=False))
+    scene.succeed()
+    ended_by_hand(scene, "db")
+    again = Restarted(scene.fleet.world.catalog)
+    scene.on(again)
+    scene.succeed()
+    assert scene.life("db") == []
+    scene.on(ShutdownAsked())
+    scene.on(again)
+    scene.succeed()
+    assert scene.life("db") == [Life.READY]
