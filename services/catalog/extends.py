@@ -7,23 +7,25 @@ together is `merge`'s.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from services.catalog.faults import Findings
 from services.catalog.merge import Merger, as_row
 from services.catalog.tree import Mark, Override, Row, Table, Value
 
-if TYPE_CHECKING:
-    from services.catalog.project import Context, ProjectReader
-
 _DEEPEST = 20
+
+Documents = Callable[[Path, Mark], Iterable[Table]]
+"""The interpolated documents of a file, asked for at a mark; none where it cannot be read, which is a fault there."""
 
 
 class Extends:
-    def __init__(self, reader: ProjectReader, context: Context, findings: Findings) -> None:
-        self._reader = reader
-        self._context = context
+    """`directory`: where relative paths of the extending services start."""
+
+    def __init__(self, directory: Path, documents: Documents, findings: Findings) -> None:
+        self._directory = directory
+        self._documents = documents
         self._findings = findings
 
     def resolved(self, tree: Table, file: Path) -> Table:
@@ -89,8 +91,8 @@ class Extends:
     ) -> Value:
         target = file
         if other is not None:
-            target = Path(os.path.normpath(self._context.directory / other))
-            trees = self._reader.interpolated(target, self._context, mark)
+            target = Path(os.path.normpath(self._directory / other))
+            trees = self._documents(target, mark)
             found = next((t["services"] for t in trees if isinstance(t.get("services"), Table)), Table())
             services = found if isinstance(found, Table) else Table()
         if name not in services:
@@ -101,7 +103,7 @@ class Extends:
         base = self._service(name, services, target, above)
         if not isinstance(base, Table):
             return None
-        return _absolute(base, target.parent) if target.parent != self._context.directory else base
+        return _absolute(base, target.parent) if target.parent != self._directory else base
 
 
 def _absolute(service: Table, folder: Path) -> Table:

@@ -107,13 +107,14 @@ class ProjectReader:
     def _group(self, files: Sequence[Path], context: Context, above: tuple[Path, ...], asked: Mark = NOWHERE) -> _Group:
         group = _Group(Table(), {})
         merger = Merger(self._findings)
+        extends = Extends(context.directory, lambda other, mark: self.interpolated(other, context, mark), self._findings)
         for file in files:
             if file in above:
                 chain = " → ".join(path.name for path in (*above[above.index(file) :], file))
                 self._findings.faults.append(Fault(str(file), 0, 0, "include", f"files include each other: {chain}"))
                 continue
             for tree in self._documents(file, context, asked):
-                tree = Extends(self, context, self._findings).resolved(tree, file)
+                tree = extends.resolved(tree, file)
                 imported = self._included(tree, context, (*above, file))
                 tree = self._imported(tree, imported)
                 for name in _names(tree):
