@@ -8,6 +8,7 @@ is a hundredth of the time waited, 2 ms at least.
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import time
 from collections import Counter
@@ -101,14 +102,16 @@ async def well(service: Service, endpoints: Mapping[str, str], within: float, *,
 
 async def get(endpoint: str, path: str, within: float) -> int | None:
     """The status of one GET; None where none came."""
-    host, port = split(endpoint)
     try:
         async with asyncio.timeout(within):
-            reader, writer = await asyncio.open_connection(host, port, limit=_HEAD)
+            connection = await _connected(endpoint)
+            if connection is None:
+                return None
+            reader, writer = await asyncio.open_connection(sock=connection, limit=_HEAD)
             try:
                 # Programs that check the host they are asked for know this one.
                 writer.write(
-                    f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nUser-Agent: aihub-health\r\n"
+                    f"GET {path} HTTP/1.1\r\nHost: localhost:{split(endpoint)[1]}\r\nUser-Agent: aihub-health\r\n"
                     "Accept: */*\r\nConnection: close\r\n\r\n".encode("latin-1")
                 )
                 words = (await reader.readline()).split(None, 2)
@@ -123,15 +126,41 @@ async def get(endpoint: str, path: str, within: float) -> int | None:
 
 async def listens(endpoint: str) -> bool:
     """Whether something takes a connection there now."""
+    try:
+        async with asyncio.timeout(_CONNECT):
+            connection = await _connected(endpoint)
+    except TimeoutError:
+        return False
+    if connection is None:
+        return False
+    connection.close()
+    return True
+
+
+async def _connected(endpoint: str) -> socket.socket | None:
+    """A connection to it; None where none is taken. A program that is starting refuses some dozen times, and on this
+    machine the kernel knows that before `connect` returns: the event loop is asked where it does not know yet."""
     host, port = split(endpoint)
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            async with asyncio.timeout(_CONNECT):
-                await asyncio.get_running_loop().sock_connect(probe, (host, port))
-        except (OSError, TimeoutError):
-            return False
-        return True
+    connection = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    connection.setblocking(False)
+    try:
+        if connection.connect_ex((host, port)) and not _decided(connection):
+            await asyncio.get_running_loop().sock_connect(connection, (host, port))
+        if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0 and connection.getpeername():
+            return connection
+    except OSError:
+        pass
+    except BaseException:
+        connection.close()
+        raise
+    connection.close()
+    return None
+
+
+def _decided(connection: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(connection, select.POLLOUT)
+    return bool(poll.poll(0))
 
 
 def split(endpoint: str) -> tuple[str, int]:
