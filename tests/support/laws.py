@@ -101,6 +101,8 @@ def _is_left_alone(truth: Truth, name: str) -> bool:
     if since is None or any(program.told_ready and program.runs for program in truth.of(name)):
         return False  # of those that still serve there may have to be more
     for one in _with_dependents(truth, name):
+        if one in truth.open.values():
+            return False
         if name != one and not any(program.told_ready and program.runs for program in truth.of(one)):
             since = truth.put_down[name] - _WAKES_AT_MOST  # its wake may have been under way before
         asked = truth.asked.get(one, float("-inf"))

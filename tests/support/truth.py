@@ -24,7 +24,9 @@ from services.scaler.core.events import (
     RestartAsked,
     Restarted,
     Resumed,
+    ResumeFailed,
     ShutdownAsked,
+    StartFailed,
     Traffic,
     Unpinned,
     Withdrawn,
@@ -52,6 +54,8 @@ class Program:
     in_flight: set[int] = field(default_factory=set)
     told_ready: bool = False
     told_gone: bool = False
+    told_over: bool = False
+    """Its start or thaw was told to have failed: what else is heard of it is no news."""
     told_frozen: bool = False
     told_deaf: bool = False
     measured_at: float = float("-inf")
@@ -159,9 +163,13 @@ class Truth:
     def _learn_of(self, program: Program, event: Event) -> None:
         match event:
             case Exited():
-                if event.by_hand and not (program.told_gone or program.stopping) and self._always_on(program.service):
-                    self.put_down[program.service] = self.now
+                if not (program.told_gone or program.told_over or program.stopping):
+                    self.put_down.pop(program.service, None)
+                    if event.by_hand and self._always_on(program.service):
+                        self.put_down[program.service] = self.now
                 program.told_gone = True
+            case StartFailed() | ResumeFailed():
+                program.told_over = True
             case Ready():
                 program.told_ready = True
             case Drained():

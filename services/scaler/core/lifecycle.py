@@ -277,6 +277,7 @@ def meddled(world: World, event: Meddled) -> None:
         attempt = world.new_attempt()
         replica.move(Life.PAUSED, attempt, world.now)
         replica.busy, service.restarting = "", False
+        service.forced = service.forced and service.waking
         replica.unproven, service.released_at = True, world.now
         world.emit(Withdraw(replica.id, service.name, attempt, urgent=True))
         world.touch(service.name, *service.needs, *service.dependents)

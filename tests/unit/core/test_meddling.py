@@ -15,6 +15,7 @@ from services.scaler.core.events import (
     Exited,
     Flow,
     Meddled,
+    RestartAsked,
     Restarted,
     Resumed,
     ShutdownAsked,
@@ -83,6 +84,15 @@ def test_what_somebody_ends_often_is_no_loop_of_crashes() -> None:
         fleet.handle(Stopped(name, stop.attempt), now + 0.3)
     assert not fleet.world.services["web"].failure
     assert broken(fleet) == []
+
+
+def test_a_restart_that_a_freeze_by_hand_came_before_leaves_no_order_behind() -> None:
+    scene = Scene(entry("web"))
+    scene.up("web")
+    scene.on(RestartAsked("web"))
+    scene.on(Meddled(scene.replica("web").id, "paused"))
+    assert not scene.service("web").restarting
+    assert not scene.service("web").forced
 
 
 def ended_by_hand(scene: Scene, name: str) -> None:
