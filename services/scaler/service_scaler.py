@@ -222,6 +222,13 @@ class ServiceScaler:
     def _replicas(self) -> list[str]:
         return list(self.control.fleet.world.replica_of)
 
+    async def _look_at(self, name: str) -> None:
+        """Read one service now, so that a command judges by this moment and not by some seconds ago."""
+        serving = self.control.fleet.world.services[name].in_life(Life.READY)
+        if serving:
+            await sizes.look(self.driver, [replica.id for replica in serving], self.control.post)
+            await traffic.look(self.mesh.flows, {name}, self.control.post)
+
     def _gateway(self, connected: bool) -> None:
         log.info("the gateway is %s", "connected" if connected else "gone")
 
@@ -230,7 +237,7 @@ class ServiceScaler:
         return self.registry.trouble if self.registry is not None else ""
 
     async def _serve_admin(self, listener: socket.socket) -> None:
-        hub = Hub(self.layout, self.config.edge, self.control, self.driver, self.reloader, self._trouble)
+        hub = Hub(self.layout, self.config.edge, self.control, self.driver, self.reloader, self._look_at, self._trouble)
         own, consul = version(_PACKAGE), ConsulSnapshots.of(os.environ)
         care = Care(self.layout, self.control, self.driver, self.mesh, keeping_of(self.driver), own, consul)
         app = application(hub, lambda named: care_api.routes(care, self.control, named))

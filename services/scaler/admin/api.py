@@ -112,7 +112,7 @@ class Api:
         name, to = self._name(request), request.query.get("to", "paused")
         if to not in ("paused", "stopped"):
             raise ApiError(400, "bad-value", f"to={to}: must be paused or stopped")
-        refused = self._hub.why_not_sleep(name)
+        refused = await self._hub.why_not_sleep(name)
         if refused:
             raise ApiError(409, "in-use", f"{name} stays awake: {refused}", remedy="it rests when that is over")
         self._hub.control.post(SleepAsked(name, to))
@@ -121,7 +121,7 @@ class Api:
 
     async def restart(self, request: web.Request) -> web.Response:
         name = self._runnable(request)
-        refused = self._hub.why_not_restart(name)
+        refused = await self._hub.why_not_restart(name)
         if refused:
             raise ApiError(409, "in-use", f"{name} is not restarted: {refused}", remedy="try again when it is idle")
         self._hub.control.post(RestartAsked(name))

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -48,15 +48,17 @@ class Hub:
         control: Control,
         driver: Driver,
         reloader: Reloader,
+        look_at: Callable[[str], Awaitable[None]],
         trouble: Callable[[], str] = str,
     ) -> None:
-        """`trouble`: what stands between the hub and its registry, empty while nothing does."""
+        """`look_at`: reads traffic and size of one service now. `trouble`: what stands between the hub and its registry, empty while nothing does."""
         self.layout = layout
         self._trouble = trouble
         self.edge = edge
         self.control = control
         self._driver = driver
         self._reloader = reloader
+        self._look_at = look_at
 
     @property
     def world(self) -> World:
@@ -103,10 +105,12 @@ class Hub:
             ],
         }
 
-    def why_not_sleep(self, name: str) -> str:
+    async def why_not_sleep(self, name: str) -> str:
+        await self._look_at(name)
         return ", ".join(resting.against_sleep(self.world, self.world.services[name]))
 
-    def why_not_restart(self, name: str) -> str:
+    async def why_not_restart(self, name: str) -> str:
+        await self._look_at(name)
         return ", ".join(resting.against_restart(self.world, self.world.services[name]))
 
     async def until_resting(self, name: str, to: str) -> None:

@@ -12,6 +12,12 @@ INTERVAL = 5.0
 """Seconds."""
 
 
+async def look(driver: Driver, replicas: Sequence[ReplicaId], post: Callable[[Event], None]) -> None:
+    """Measure these once."""
+    for reading in await driver.measure(replicas):
+        post(reading)
+
+
 async def watch(
     driver: Driver,
     running: Callable[[], Sequence[ReplicaId]],
@@ -23,5 +29,4 @@ async def watch(
     while True:
         await awake.wait()
         await asyncio.sleep(interval)
-        for reading in await driver.measure(running()):
-            post(reading)
+        await look(driver, running(), post)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from services.scaler.core.events import Event, Flow, Traffic
 
@@ -16,8 +16,19 @@ def interval(idle_timeouts: list[float]) -> float:
     return min(max(min(idle_timeouts, default=_SLOWEST) / 5, _FASTEST), _SLOWEST)
 
 
+Read = Callable[[], Awaitable[Mapping[str, Flow] | None]]
+"""What the gateways count; None where they cannot be asked."""
+
+
+async def look(read: Read, services: Collection[str], post: Callable[[Event], None]) -> None:
+    """Read once, for these services."""
+    flows = await read()
+    if seen := {name: flow for name, flow in (flows or {}).items() if name in services}:
+        post(Traffic(seen))
+
+
 async def watch(
-    read: Callable[[], Awaitable[Mapping[str, Flow] | None]],
+    read: Read,
     running: Callable[[], Mapping[str, float]],
     awake: asyncio.Event,
     post: Callable[[Event], None],
@@ -27,8 +38,5 @@ async def watch(
         await awake.wait()
         services = running()
         if services:
-            flows = await read()
-            seen = {name: flow for name, flow in (flows or {}).items() if name in services}
-            if seen:
-                post(Traffic(seen))
+            await look(read, services, post)
         await asyncio.sleep(interval(list(services.values())))

@@ -64,7 +64,7 @@ async def test_a_health_question_neither_wakes_a_service_nor_keeps_it_awake(
 
 async def test_ignored_paths_and_agents_do_not_keep_a_service_awake(workshop: Workshop, start_hub: StartHub) -> None:
     wake = {"ignore_paths": ["/size/7"], "ignore_agents": ["Uptime-Kuma"]}
-    hub = start_hub({"svc": workshop.upstream("svc", rests=QUICK, hub={"wake": wake})})
+    hub = start_hub({"svc": workshop.upstream("svc", rests=Rests(idle=3.0, rest="paused"), hub={"wake": wake})})
     async with client(hub.base) as caller:
         (await together([caller.get("svc", "asyncio")])).demand_all_served()
     assert hub.ask("/api/svc/size/7")[2] == b"0123456"
@@ -157,6 +157,18 @@ async def test_sleep_by_command_goes_straight_to_the_asked_depth(workshop: Works
         await hub.until("svc", "ready")
         assert hub.cli("sleep", "svc", "--to", depth).returncode == 0
         await hub.until("svc", depth)
+
+
+@pytest.mark.parametrize("verb", ["sleep", "restart"])
+async def test_a_command_judges_by_now_and_not_by_the_last_reading(
+    workshop: Workshop, start_hub: StartHub, verb: str
+) -> None:
+    """The request was in flight when the gateway was read last, and is over."""
+    hub = start_hub({"svc": workshop.upstream("svc")})
+    async with client(hub.base) as caller:
+        assert (await caller.slow("svc", 1.5)).ok
+        assert (await caller.slow("svc", 1.5)).ok
+    hub.command_api("POST", f"/v1/services/svc/{verb}")
 
 
 async def _until_asleep(hub: Hub, visit: Callable[[], object], limit: float = 15.0) -> int:
