@@ -282,7 +282,11 @@ def meddled(world: World, event: Meddled) -> None:
         world.emit(Withdraw(replica.id, service.name, attempt, urgent=True))
         world.touch(service.name, *service.needs, *service.dependents)
     elif event.now == "running" and replica.life is Life.PAUSED:
-        service.waking, service.demanded_at = True, world.now
+        if replica.unproven:
+            # A request that was frozen with it goes on: it is awake, whatever it needs and whatever its entry says now.
+            waking.resume(world, service, replica, "somebody else thawed it, and a request may be in flight")
+        else:
+            service.waking, service.demanded_at = True, world.now
         world.touch(service.name, *service.needs, *service.dependents)
 
 

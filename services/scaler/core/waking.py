@@ -151,11 +151,15 @@ def thaw(world: World, service: ServiceState) -> None:
     if replica.digest != service.spec.digest and not replica.unproven:
         stop(world, service, replica, "its catalogue entry has changed")
     elif needing.met(world, service):
-        service.restarting = False
-        replica.move(Life.RESUMING, world.new_attempt(), world.now)
-        world.decide(service.name, "resume", "somebody asked for it")
-        world.emit(Resume(replica.id, service.name, replica.attempt))
-        world.touch(*service.needs)  # from now on they have to be up
+        resume(world, service, replica, "somebody asked for it")
+
+
+def resume(world: World, service: ServiceState, replica: Replica, reason: str) -> None:
+    service.restarting = False
+    replica.move(Life.RESUMING, world.new_attempt(), world.now)
+    world.decide(service.name, "resume", reason)
+    world.emit(Resume(replica.id, service.name, replica.attempt))
+    world.touch(*service.needs)  # from now on they have to be up
 
 
 def prepare(world: World, service: ServiceState) -> bool:

@@ -95,6 +95,21 @@ def test_a_restart_that_a_freeze_by_hand_came_before_leaves_no_order_behind() ->
     assert not scene.service("web").forced
 
 
+def test_what_was_frozen_and_thawed_by_hand_is_not_ended_with_its_request_when_it_leaves_the_catalogue() -> None:
+    scene = Scene(entry("web"), entry("db"))
+    scene.up("web")
+    replica = scene.replica("web").id
+    scene.load(entry("web", needs=["db"]), entry("db"))
+    scene.traffic(web=1)
+    scene.on(Meddled(replica, "paused"))
+    scene.on(Meddled(replica, "running"))
+    scene.load(entry("db"))
+    assert scene.life("web") == [Life.RESUMING]
+    assert scene.none(Stop)
+    scene.succeed(only="web")
+    assert scene.life("web") == [Life.READY]
+
+
 def ended_by_hand(scene: Scene, name: str) -> None:
     scene.on(Exited(scene.replica(name).id, "it was ended by SIGTERM", by_hand=True))
     scene.succeed()
