@@ -5,18 +5,17 @@ The pydantic models stand here and go no further. What a field has to be is its 
 
 from __future__ import annotations
 
-import json
 import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from services.api_adapter.problems import Problem, Refused
 from services.api_adapter.vectors import Condition, Filter, Item, Op, Scalar, StoreName, Vector
+from services.web_service.bodies import read, refused
 
 MOST_ITEMS = 1000
 MOST_HITS = 200
@@ -92,28 +91,34 @@ class Upsert:
 
 def search(body: bytes) -> Search:
     """Raises Refused."""
-    read = _read(_SearchBody, body)
-    if (read.query is None) == (read.vector is None):
-        given = "neither" if read.query is None else "both"
-        raise _refused("query", None, f"{given} of query and vector were given", "send either a query or its vector")
+    asked = read(_SearchBody, body)
+    if (asked.query is None) == (asked.vector is None):
+        given = "neither" if asked.query is None else "both"
+        raise refused("query", None, f"{given} of query and vector were given", "send either a query or its vector")
     return Search(
-        read.collection, store(read.store), read.model, read.query, read.vector, read.k, _filter(read.filter or {})
+        asked.collection,
+        store(asked.store),
+        asked.model,
+        asked.query,
+        asked.vector,
+        asked.k,
+        _filter(asked.filter or {}),
     )
 
 
 def upsert(body: bytes) -> Upsert:
     """Raises Refused. An item without an id gets one that its text gives it: sent twice, it is there once."""
-    read = _read(_UpsertBody, body)
+    asked = read(_UpsertBody, body)
     items = tuple(
         Item(one.id or str(uuid.uuid5(_IDS, one.text)), one.text, one.vector, MappingProxyType(dict(one.metadata)))
-        for one in read.items
+        for one in asked.items
     )
     seen: set[str] = set()
     for index, item in enumerate(items):
         if item.id in seen:
-            raise _refused(f"items.{index}.id", item.id, "two items have this id", "send each item once")
+            raise refused(f"items.{index}.id", item.id, "two items have this id", "send each item once")
         seen.add(item.id)
-    return Upsert(read.collection, store(read.store), read.model, items)
+    return Upsert(asked.collection, store(asked.store), asked.model, items)
 
 
 def store(name: str | None, field: str = "store") -> StoreName | None:
@@ -121,61 +126,8 @@ def store(name: str | None, field: str = "store") -> StoreName | None:
     if name is None:
         return None
     if name not in list(StoreName):
-        raise _refused(field, name, f"there is no store {name!r}", f"one of {', '.join(StoreName)}, or leave it out")
+        raise refused(field, name, f"there is no store {name!r}", f"one of {', '.join(StoreName)}, or leave it out")
     return StoreName(name)
-
-
-_T = TypeVar("_T", bound=BaseModel)
-
-
-def _read(model: type[_T], body: bytes) -> _T:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise _refused(None, None, f"the body is no JSON: {error}", "send application/json") from None
-    try:
-        return model.model_validate(document)
-    except ValidationError as error:
-        raise Refused(_problem(model, error)) from None
-
-
-def _problem(model: type[BaseModel], error: ValidationError) -> Problem:
-    """Of the first fault; how many more there are stands in the detail."""
-    faults = error.errors(include_url=False, include_context=False)
-    first = faults[0]
-    steps = [step for step in first["loc"] if not (isinstance(step, str) and step in ("str", "bool", "int", "float"))]
-    place = ".".join(str(step) for step in steps)
-    more = len({fault["loc"][:3] for fault in faults}) - 1
-    detail = f"{place or 'the body'}: {first['msg']}" + (f", and {more} more faults" if more else "")
-    wanted = _description(model, steps)
-    value = None if first["type"] == "missing" else first["input"]
-    remedy = f"{place} has to be {wanted}" if wanted else None
-    if first["type"] == "extra_forbidden":
-        remedy = "leave it out: there is no such field"
-    return Problem(400, "bad-request", detail, place or None, value, remedy)
-
-
-def _description(model: type[BaseModel], steps: list[int | str]) -> str | None:
-    """Of the innermost field on the way that has one."""
-    found = None
-    for step in steps:
-        if not isinstance(step, str):
-            continue
-        known = model.model_fields.get(step)
-        if known is None:
-            break
-        found = known.description or _described(known.annotation) or found
-        if step == "items":
-            model = _ItemBody
-    return found
-
-
-def _described(annotation: object) -> str | None:
-    for part in getattr(annotation, "__args__", ()):
-        for noted in getattr(part, "__metadata__", ()):
-            if getattr(noted, "description", None):
-                return str(noted.description)
-    return None
 
 
 def _filter(document: Mapping[str, Any]) -> Filter:
@@ -185,37 +137,33 @@ def _filter(document: Mapping[str, Any]) -> Filter:
 def _conditions(key: str, wanted: object) -> list[Condition]:
     place = f"filter.{key}"
     if not key or key.startswith("$"):
-        raise _refused(place, key, "a filter names keys of the metadata", 'such as {"lang": "en"}')
+        raise refused(place, key, "a filter names keys of the metadata", 'such as {"lang": "en"}')
     if not isinstance(wanted, Mapping):
         return [Condition(key, Op.EQ, _scalar(place, wanted))]
     if not wanted:
-        raise _refused(place, wanted, "no operator is given", f"use one of {', '.join(Op)}")
+        raise refused(place, wanted, "no operator is given", f"use one of {', '.join(Op)}")
     return [_operated(key, f"{place}.{op}", op, value) for op, value in wanted.items()]
 
 
 def _operated(key: str, place: str, op: str, value: object) -> Condition:
     if op not in list(Op):
-        raise _refused(place, op, f"there is no operator {op}", f"use one of {', '.join(Op)}")
+        raise refused(place, op, f"there is no operator {op}", f"use one of {', '.join(Op)}")
     if op == Op.IN:
         if not isinstance(value, list) or not value:
-            raise _refused(place, value, "$in wants a list", "send the values that are allowed, at least one")
+            raise refused(place, value, "$in wants a list", "send the values that are allowed, at least one")
         values = tuple(_scalar(place, one) for one in value)
         if len({type(one) for one in values}) > 1:
-            raise _refused(place, value, "the values of $in are of several kinds", "send values of one kind")
+            raise refused(place, value, "the values of $in are of several kinds", "send values of one kind")
         return Condition(key, Op.IN, values)
     found = _scalar(place, value)
     if op in (Op.GT, Op.GTE, Op.LT, Op.LTE) and (isinstance(found, str | bool)):
-        raise _refused(place, value, f"{op} compares numbers", "send a number")
+        raise refused(place, value, f"{op} compares numbers", "send a number")
     return Condition(key, Op(op), found)
 
 
 def _scalar(place: str, value: object) -> Scalar:
     good = isinstance(value, str | int | float) and not (isinstance(value, float) and not math.isfinite(value))
     if not good:
-        raise _refused(place, value, "a value to compare with is a text, a number, true or false", "send one of these")
+        raise refused(place, value, "a value to compare with is a text, a number, true or false", "send one of these")
     assert isinstance(value, str | int | float)
     return value
-
-
-def _refused(field: str | None, value: object, detail: str, remedy: str) -> Refused:
-    return Refused(Problem(400, "bad-request", f"{field}: {detail}" if field else detail, field, value, remedy))

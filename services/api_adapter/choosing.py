@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.api_adapter.problems import Problem, Refused
 from services.api_adapter.vectors import Collection, Vector
+from services.web_service.problems import Problem, Refused
 
 
 def model_for(collection: Collection | None, asked: str | None, default: str) -> str:

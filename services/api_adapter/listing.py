@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import aiohttp
 
 from services.api_adapter.translate.models import READY, UNREACHABLE, Listed, Speaker, read
-from services.api_adapter.upstream import STATE_HEADER, said
+from services.web_service.answers import STATE_HEADER, said
 
 AGENT = "aihub-models/1"
 """Among the monitors that the hub knows."""
@@ -23,8 +23,9 @@ _PATIENCE = aiohttp.ClientTimeout(total=5.0)
 
 
 class Models:
-    def __init__(self, session: aiohttp.ClientSession, speakers: Sequence[Speaker]) -> None:
-        self._session = session
+    def __init__(self, speakers: Sequence[Speaker]) -> None:
+        self.session: aiohttp.ClientSession | None = None
+        """There before the first question."""
         self._speakers = tuple(speakers)
 
     async def ask(self) -> list[Listed]:
@@ -32,8 +33,9 @@ class Models:
         return await asyncio.gather(*(self._one(speaker) for speaker in self._speakers))
 
     async def _one(self, speaker: Speaker) -> Listed:
+        assert self.session is not None
         try:
-            async with self._session.get(
+            async with self.session.get(
                 f"{speaker.base}/models", headers={"User-Agent": AGENT}, timeout=_PATIENCE, allow_redirects=False
             ) as answer:
                 state = answer.headers.get(STATE_HEADER, READY)

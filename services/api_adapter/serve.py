@@ -1,10 +1,8 @@
-"""Puts the adapter together and serves it."""
+"""Puts the adapter together."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
+from collections.abc import AsyncIterator
 
 import aiohttp
 from aiohttp import web
@@ -16,44 +14,40 @@ from services.api_adapter.settings import Settings
 from services.api_adapter.stores.watched import WatchedEmbedder, WatchedStore
 from services.api_adapter.vectors import Embedder, Store, StoreName
 
-log = logging.getLogger(__name__)
-_GRACE = 5.0
-"""Seconds that answers under way have when the process is to end."""
 
-
-async def serve(settings: Settings, host: str, port: int) -> None:
-    """Until it is cancelled. Raises OSError where the address cannot be had."""
+def made(settings: Settings) -> web.Application:
+    """Clients of the databases are made at the first request that wants one."""
 
     def chroma() -> Store:
         from services.api_adapter.stores.chroma import ChromaStore
 
-        return ChromaStore(settings.chroma, settings.longest)
+        return ChromaStore(settings.chroma, settings.patience)
 
     def qdrant() -> Store:
         from services.api_adapter.stores.qdrant import QdrantStore
 
-        return QdrantStore.at(settings.qdrant, settings.longest)
+        return QdrantStore.at(settings.qdrant, settings.patience)
 
     def ollama() -> Embedder:
         from services.api_adapter.embedding import OllamaEmbedder
 
-        return OllamaEmbedder(settings.ollama, settings.longest)
+        return OllamaEmbedder(settings.ollama, settings.patience)
 
     stores = {
         StoreName.CHROMA: WatchedStore("chroma", chroma),
         StoreName.QDRANT: WatchedStore("qdrant", qdrant),
     }
-    embedder = WatchedEmbedder("ollama", ollama)
+    embedder, models = WatchedEmbedder("ollama", ollama), Models(settings.speakers)
     vectors = Vectors(stores, embedder, settings.store, settings.embedding_model)
-    async with contextlib.AsyncExitStack() as ending:
-        session = await ending.enter_async_context(aiohttp.ClientSession())
-        app = application(vectors, Models(session, settings.speakers), largest=settings.largest)
-        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_GRACE)
-        ending.push_async_callback(embedder.close)
+    app = application(vectors, models, largest=settings.largest)
+
+    async def clients(_: web.Application) -> AsyncIterator[None]:
+        async with aiohttp.ClientSession() as session:
+            models.session = session
+            yield
+        await embedder.close()
         for store in stores.values():
-            ending.push_async_callback(store.close)
-        await runner.setup()
-        ending.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, host, port, backlog=1024).start()
-        log.info("serves %s:%s; vectors go to %s unless a request says otherwise", host, port, settings.store)
-        await asyncio.Event().wait()
+            await store.close()
+
+    app.cleanup_ctx.append(clients)
+    return app

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from services.api_adapter.bodies import Search, Upsert
 from services.api_adapter.choosing import dimension_of, model_for
-from services.api_adapter.problems import Problem, Refused
 from services.api_adapter.vectors import Collection, Embedded, Embedder, Hit, Store, StoreName
+from services.web_service.problems import Problem, Refused
 
 
 @dataclass(frozen=True, slots=True)

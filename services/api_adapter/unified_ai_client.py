@@ -10,7 +10,7 @@ Needs aiohttp and nothing else. What can be raised stands in `client.errors`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from functools import wraps
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -125,7 +125,7 @@ class AsyncUnifiedAIClient:
         service: str = "ollama",
         system: str | None = None,
         **options: Any,
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         """The answer's text, piece by piece. Leaving it early ends the answer at the service too."""
         async for piece in self._transport.stream(calls.chat_stream(prompt, model, service, system, options)):
             yield piece
@@ -152,7 +152,7 @@ class AsyncUnifiedAIClient:
 
     async def chain_stream(
         self, /, prompt: str, chain_type: str = "simple", *, model: str | None = None, **inputs: Any
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         """The output's text, piece by piece. Leaving it early ends the chain too."""
         async for piece in self._transport.stream(calls.chain_stream(prompt, chain_type, model, inputs)):
             yield piece
@@ -202,7 +202,7 @@ def _waiting(
 
 
 def _one_by_one(
-    method: Callable[Concatenate[AsyncUnifiedAIClient, P], AsyncIterator[T]],
+    method: Callable[Concatenate[AsyncUnifiedAIClient, P], AsyncGenerator[T, None]],
 ) -> Callable[Concatenate[UnifiedAIClient, P], Iterator[T]]:
     @wraps(method)
     def call(self: UnifiedAIClient, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:

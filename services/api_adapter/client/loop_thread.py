@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class LoopThread:
             future.cancel()
             raise
 
-    def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
+    def iterate(self, items: AsyncGenerator[T, None]) -> Iterator[T]:
         """One after another, as they come. What is not taken to its end is closed with the iterator."""
         try:
             while True:
@@ -41,9 +41,7 @@ class LoopThread:
                     return
                 yield item
         finally:
-            closing = getattr(items, "aclose", None)
-            if closing is not None:
-                self.run(closing())
+            self.run(_end(items))
 
     def close(self) -> None:
         """Idempotent."""
@@ -63,5 +61,9 @@ class LoopThread:
             return self._loop
 
 
-async def _next(items: AsyncIterator[T]) -> T:
+async def _next(items: AsyncGenerator[T, None]) -> T:
     return await items.__anext__()
+
+
+async def _end(items: AsyncGenerator[T, None]) -> None:
+    await items.aclose()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -78,7 +78,7 @@ class Transport:
             left -= 1
             await asyncio.sleep(pause)
 
-    async def stream(self, call: Call[str | None]) -> AsyncIterator[str]:
+    async def stream(self, call: Call[str | None]) -> AsyncGenerator[str, None]:
         async with self._sent(call) as reply:
             if reply.status != 200:
                 raise calls.refusal(await _read(call, reply))
@@ -139,7 +139,7 @@ async def _read(call: Call[Any], reply: aiohttp.ClientResponse) -> Answer:
     return Answer(reply.status, _lower(reply.headers), body)
 
 
-async def _events(call: Call[Any], reply: aiohttp.ClientResponse) -> AsyncIterator[str]:
+async def _events(call: Call[Any], reply: aiohttp.ClientResponse) -> AsyncGenerator[str, None]:
     """The data of each server-sent event."""
     lines: list[str] = []
     while True:

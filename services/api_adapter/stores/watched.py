@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from services.api_adapter.upstream import UpstreamFailed
 from services.api_adapter.vectors import Collection, Embedded, Embedder, Filter, Hit, Store, Vector
+from services.web_service.answers import UpstreamFailed
 
 
 class _Closable(Protocol):

@@ -103,7 +103,7 @@ async def test_leaving_an_awaited_stream_early_ends_it_too(acting: ActingHub) ->
         async for piece in stream:
             assert piece == "x"
             break
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
     assert await asyncio.to_thread(acting.left.wait, 10)
 
 

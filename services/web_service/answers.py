@@ -12,12 +12,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from services.api_adapter.problems import Problem
+from services.web_service.problems import Problem
 
 STATE_HEADER = "x-hub-state"
 """Only the hub says this: the request has not reached the service."""
 _LONGEST = 300
-_MODEL = re.compile(r'model "([^"]+)"')
+_MODEL = re.compile(r"model ['\"]([^'\"]+)['\"]")
 
 
 class UpstreamFailed(Exception):
