@@ -17,6 +17,7 @@ from services.web_service.problems import Problem
 STATE_HEADER = "x-hub-state"
 """Only the hub says this: the request has not reached the service."""
 _LONGEST = 300
+_PULL = "/api/ollama/api/pull"
 _MODEL = re.compile(r"model ['\"]([^'\"]+)['\"]")
 
 
@@ -51,8 +52,10 @@ def answered(status: int, headers: Mapping[str, str], body: str, service: str) -
     if STATE_HEADER in headers:
         return Problem(status, "not-awake", message, retry_after=_seconds(headers), service=service)
     if status == 404 and service == "ollama":
-        named = _MODEL.search(message)
-        remedy = f"ollama pull {named[1] if named else 'MODEL'}"
+        found = _MODEL.search(message)
+        model = found[1] if found else "MODEL"
+        # Whoever calls by the gateway need not have the program, nor know at which port it answers.
+        remedy = f"ollama pull {model}, or POST {_PULL} with {json.dumps({'model': model})}"
         return Problem(404, "no-model", message, "model", remedy=remedy, service=service)
     if status in (400, 409, 413, 422, 429):
         return Problem(status, "refused", f"{service}: {message}", retry_after=_seconds(headers), service=service)

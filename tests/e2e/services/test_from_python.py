@@ -118,5 +118,5 @@ async def test_a_chain_wakes_all_that_it_stands_on(hub: Hub, client: UnifiedAICl
 
 
 def test_chains_can_be_asked_for_without_the_client(hub: Hub) -> None:
-    status, body = hub.ask("GET", "/api/langchain/healthz")[:2]
+    status, _, body = hub.ask("/api/langchain/healthz", headers={"X-Hub-Wait": "300"}, limit=300)
     assert (status, body) == (200, b'{"status": "ok"}')

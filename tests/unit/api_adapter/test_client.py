@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import re
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from services.api_adapter import unified_ai_client
 from services.api_adapter.client import calls
@@ -40,6 +43,7 @@ CHAT = {
     "choices": [{"message": {"role": "assistant", "content": "blue"}, "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4, "details": {}},
 }
+README = Path(__file__).resolve().parents[3] / "README.md"
 ASLEEP = {"error": {"code": "waiting", "message": "ollama is still starting"}}
 
 
@@ -384,6 +388,28 @@ async def test_every_call_of_the_awaiting_client_is_there_too(acting: ActingHub)
         assert [piece async for piece in client.chain_stream("hi")] == ["a"]
         await client.close()
         await client.close()
+
+
+async def hub_of_readme(request: web.Request) -> web.StreamResponse:
+    """As much of a hub as the README's lines ask for."""
+    hit = {"id": "a", "score": 0.9, "text": "The hub sleeps at night."}
+    answers: dict[str, Any] = {
+        "/api/ollama/v1/chat/completions": CHAT,
+        "/api/api-adapter/vectors/upsert": {"ids": ["a"]},
+        "/api/api-adapter/vectors/search": {"results": [hit]},
+        "/api/langchain/chains/rag": {"output": "At night.", "sources": []},
+    }
+    if (await request.json()).get("stream"):
+        return await streams(delta("once "), delta("upon"))(request)
+    return web.json_response(answers[request.path])
+
+
+def test_the_readmes_lines_run_as_they_are_written(acting: ActingHub, capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+    assert "UnifiedAIClient()" in block
+    acting.then(hub_of_readme)
+    exec(block.replace("UnifiedAIClient()", f"UnifiedAIClient({acting.base!r})"), {})
+    assert capsys.readouterr().out == "blue\nonce upon0.9 The hub sleeps at night.\nAt night.\n"
 
 
 def test_both_clients_have_the_same_calls_with_the_same_arguments() -> None:
