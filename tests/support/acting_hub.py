@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -99,15 +100,15 @@ async def hangs_up(request: web.Request) -> web.StreamResponse:
 
 
 @contextlib.contextmanager
-def acting_hub() -> Iterator[ActingHub]:
+def acting_hub(tls: ssl.SSLContext | None = None) -> Iterator[ActingHub]:
     hub, loop, ready = ActingHub(), asyncio.new_event_loop(), threading.Event()
     ending = asyncio.Event()
 
     async def serve() -> None:
         runner = web.ServerRunner(web.Server(hub.handle, handler_cancellation=True), shutdown_timeout=0.1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        hub.base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        hub.base = f"{'https' if tls else 'http'}://localhost:{runner.addresses[0][1]}"
         ready.set()
         await ending.wait()
         await runner.cleanup()

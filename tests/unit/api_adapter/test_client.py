@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -36,6 +37,7 @@ from services.api_adapter.unified_ai_client import (
     TooMany,
     UnifiedAIClient,
 )
+from services.deploy import certificate
 from tests.support.acting_hub import ActingHub, acting_hub, falls_silent, for_ever, hangs_up, says, streams
 
 CHAT = {
@@ -336,6 +338,18 @@ def test_the_key_and_the_wish_to_wait_are_sent_and_the_key_is_never_shown(acting
 def test_a_wrong_option_is_told_at_once(options: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         UnifiedAIClient(**options)
+
+
+def test_a_certificate_of_the_hubs_own_is_trusted_where_it_is_named_and_nowhere_else(tmp_path: Path) -> None:
+    chain, key = certificate.ensure(tmp_path, "localhost", None)
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    serving.load_cert_chain(chain, key)
+    with acting_hub(serving) as acting:
+        acting.then(says(CHAT))
+        with UnifiedAIClient(acting.base, ca_file=str(chain)) as client:
+            assert client.chat_completion("hi", "tiny").text == "blue"
+        with UnifiedAIClient(acting.base) as client, pytest.raises(NotReached, match="certificate"):
+            client.chat_completion("hi", "tiny")
 
 
 def test_certificates_that_are_not_there_are_told_at_once() -> None:
