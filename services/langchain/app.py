@@ -18,7 +18,7 @@ from services.langchain.chains.summarize import Summarize
 from services.langchain.ground import HubGround
 from services.langchain.settings import Settings
 from services.web_service import bodies, http
-from services.web_service.answers import UpstreamFailed
+from services.web_service.answers import UpstreamFailed, is_of_others
 from services.web_service.problems import Problem, Refused
 
 CHAINS: Sequence[Chain] = (Simple(), Summarize(), Rag(), Agent())
@@ -115,6 +115,8 @@ class _Api:
         except (Refused, UpstreamFailed):
             raise
         except Exception as error:
+            if not is_of_others(error):
+                raise
             raise UpstreamFailed("ollama") from error
 
 

@@ -17,6 +17,7 @@ from services.web_service.problems import Problem
 STATE_HEADER = "x-hub-state"
 """Only the hub says this: the request has not reached the service."""
 _LONGEST = 300
+_CLIENTS = frozenset({"httpx", "httpcore", "ollama"})
 _PULL = "/api/ollama/api/pull"
 _MODEL = re.compile(r"model ['\"]([^'\"]+)['\"]")
 
@@ -44,6 +45,12 @@ def problem_of(error: BaseException, service: str) -> Problem:
         detail = f"{service} cannot be reached: {said(error)}"
         return Problem(502, "unreachable", detail, remedy=f"aihub explain {service} tells why", service=service)
     return Problem(502, "upstream", f"{service}: {said(error)}", service=service)
+
+
+def is_of_others(error: BaseException) -> bool:
+    """Whether it came from somebody else's answer or line, and not from a fault of our own."""
+    kinds = {type(one).__module__.partition(".")[0] for one in chain(error)}
+    return bool(kinds & _CLIENTS) or any(isinstance(one, OSError | TimeoutError) for one in chain(error))
 
 
 def answered(status: int, headers: Mapping[str, str], body: str, service: str) -> Problem:

@@ -10,7 +10,7 @@ import pytest
 from services.api_adapter import bodies, settings
 from services.api_adapter.choosing import dimension_of, model_for
 from services.api_adapter.vectors import Collection, Condition, Op, StoreName
-from services.web_service.answers import UpstreamFailed, answered, problem_of
+from services.web_service.answers import UpstreamFailed, answered, is_of_others, problem_of
 from services.web_service.problems import Problem, Refused
 from services.web_service.settings import SettingFault
 
@@ -236,3 +236,12 @@ def test_silence_a_closed_door_and_the_unforeseen_are_told_apart() -> None:
     assert problem_of(ConnectionRefusedError("refused"), "chroma").code == "unreachable"
     assert problem_of(ValueError("odd"), "chroma").detail == "chroma: odd"
     assert str(UpstreamFailed("chroma")) == "chroma"
+
+
+def test_a_fault_of_our_own_is_not_told_as_somebody_elses() -> None:
+    assert not is_of_others(KeyError("x"))
+    assert is_of_others(ConnectionRefusedError())
+    assert is_of_others(TimeoutError())
+    wrapped = ValueError("of a library between")
+    wrapped.__context__ = type("ResponseError", (Exception,), {"__module__": "ollama._types"})()
+    assert is_of_others(wrapped)
