@@ -18,9 +18,9 @@ import pytest
 from aiohttp import web
 
 from services.api_adapter.unified_ai_client import NotFound, UnifiedAIClient
-from tests.contract.services.conftest import own
 from tests.support.acting_hub import Act, ActingHub, acting_hub, says
 from tests.support.asking import ask
+from tests.support.own_services import own
 
 pytestmark = [pytest.mark.process, pytest.mark.network]
 

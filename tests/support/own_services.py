@@ -1,4 +1,4 @@
-"""Real programs for the services of our own: Ollama with a model of noise, Chroma, the adapter, the chains."""
+"""Services of our own as programs of a test, as the catalogue runs them without Docker, and others to stand beside."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
-from tests.support.ollama import NoOllama, kept
 from tests.support.ports import free_port
 from tests.support.service_env import ROOT, programs
 
@@ -62,53 +59,10 @@ def closed_port() -> int:
         return int(taken.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def ollama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    try:
-        folder = kept()
-    except NoOllama as missing:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(missing))
-    port = free_port()
-    environment = {"OLLAMA_HOST": f"127.0.0.1:{port}", "OLLAMA_MODELS": str(folder / "models")}
-    words = [folder / "bin" / "ollama", "serve"]
-    with running(words, port, tmp_path_factory.mktemp("ollama"), environment, "/api/version") as base:
-        yield base
-
-
-@pytest.fixture(scope="session")
-def chroma(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port, folder = free_port(), tmp_path_factory.mktemp("chroma")
-    words = [programs("chroma") / "chroma", "run", "--host", "127.0.0.1", "--port", port, "--path", folder / "data"]
-    with running(words, port, folder, {}, "/api/v2/heartbeat") as base:
-        yield base
-
-
 @contextmanager
 def own(package: str, environment: Mapping[str, str], folder: Path) -> Iterator[str]:
     """A service of our own, as the catalogue runs it without Docker."""
     port, service = free_port(), package.replace("_", "-")
     words = [programs(service) / "python", "-W", "error::SyntaxWarning", RUN, f"services.{package}", "--port", port]
     with running(words, port, folder, environment, "/healthz") as base:
-        yield base
-
-
-@pytest.fixture(scope="session")
-def adapter(ollama: str, chroma: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    environment = {
-        "OLLAMA_BASE": ollama,
-        "CHROMA_BASE": chroma,
-        "QDRANT_BASE": f"http://127.0.0.1:{closed_port()}",
-        "AIHUB_EMBEDDING_MODEL": "tiny",
-        "AIHUB_MODEL_SERVICES": f"ollama={ollama}/v1 llama=http://127.0.0.1:{closed_port()}/v1#llama",
-    }
-    with own("api_adapter", environment, tmp_path_factory.mktemp("adapter")) as base:
-        yield base
-
-
-@pytest.fixture(scope="session")
-def chains(ollama: str, adapter: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    environment = {"OLLAMA_BASE": ollama, "ADAPTER_BASE": adapter, "AIHUB_CHAT_MODEL": "tiny"}
-    with own("langchain", environment, tmp_path_factory.mktemp("chains")) as base:
         yield base
