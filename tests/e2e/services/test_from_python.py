@@ -6,6 +6,7 @@ locks, Envoy between all of them.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     speaks = services["api-adapter"]["environment"]["AIHUB_MODEL_SERVICES"].split()
     services["api-adapter"]["environment"]["AIHUB_MODEL_SERVICES"] = speaks[0]
     _with_models_of(services["ollama"], program / "models")
+    for service in services.values():
+        # What a start has taken would keep each of them awake for a minute.
+        service["x-hub"]["busy"] = {"cpu": 0}
     before = os.environ["PATH"]
     os.environ["PATH"] = f"{program / 'bin'}{os.pathsep}{before}"
     try:
@@ -62,6 +66,15 @@ def states(hub: Hub) -> dict[str, str]:
     return {name: state for name, state in hub.states().items() if name in NEEDED}
 
 
+async def stopped(hub: Hub, *names: str) -> None:
+    """Each at rest, as soon as the hub has seen that nobody uses it any more."""
+    for name in names:
+        async with asyncio.timeout(30):
+            while states(hub)[name] != "stopped":
+                await asyncio.to_thread(hub.cli, "sleep", name, "--to", "stopped")
+                await asyncio.sleep(0.1)
+
+
 def test_looking_wakes_the_adapter_and_none_that_it_looks_at(hub: Hub, client: UnifiedAIClient) -> None:
     assert set(states(hub).values()) <= ASLEEP
     assert client.models() == []
@@ -85,17 +98,13 @@ async def test_models_are_known_while_their_service_sleeps_and_looking_leaves_it
     hub: Hub, client: UnifiedAIClient
 ) -> None:
     client.chat_completion("hello", model="tiny", max_tokens=1)
-    hub.cli("sleep", "ollama", "--to", "stopped")
-    await hub.until("ollama", "stopped")
+    await stopped(hub, "ollama")
     assert [(model.id, model.state) for model in client.models()] == [("tiny:latest", "asleep")]
     assert states(hub)["ollama"] == "stopped"
 
 
 async def test_vectors_wake_database_and_model_and_are_found(hub: Hub, client: UnifiedAIClient) -> None:
-    for name in ("chroma", "ollama"):
-        if states(hub)[name] not in ASLEEP:
-            hub.cli("sleep", name, "--to", "stopped")
-            await hub.until(name, "stopped")
+    await stopped(hub, "chroma", "ollama")
     client.vector_upsert(["the hub sleeps at night", {"id": "other", "text": "x"}], "notes")
     (hit,) = client.vector_search("the hub sleeps at night", "notes", k=1)
     assert hit.text == "the hub sleeps at night"
@@ -105,10 +114,7 @@ async def test_vectors_wake_database_and_model_and_are_found(hub: Hub, client: U
 
 async def test_a_chain_wakes_all_that_it_stands_on(hub: Hub, client: UnifiedAIClient) -> None:
     client.vector_upsert(["the hub sleeps at night"], "notes")
-    for name in NEEDED:
-        if states(hub)[name] not in ASLEEP:
-            hub.cli("sleep", name, "--to", "stopped")
-            await hub.until(name, "stopped")
+    await stopped(hub, *NEEDED)
     result = client.execute_chain("the hub sleeps at night", "rag", collection="notes", max_tokens=4)
     assert result.details["sources"][0]["text"] == "the hub sleeps at night"
     assert set(states(hub).values()) == {"ready"}
