@@ -100,6 +100,14 @@ async def test_what_is_kept_is_found_nearest_first(adapter: Adapter) -> None:
     assert [hit["id"] for hit in (await adapter.ask("POST", "/vectors/search", wanted))[1]["results"]] == ["a"]
 
 
+async def test_the_same_items_twice_are_there_once_and_others_join_them(adapter: Adapter) -> None:
+    for items in (ITEMS, ITEMS, [{"text": "abc"}]):
+        told = await adapter.ask("POST", "/vectors/upsert", {"collection": "docs", "items": items})
+        assert told[0] == 200
+    _, told, _ = await adapter.ask("POST", "/vectors/search", {"collection": "docs", "query": "a", "k": 9})
+    assert len(told["results"]) == 4
+
+
 async def test_each_store_has_collections_of_its_own(adapter: Adapter) -> None:
     await adapter.ask("POST", "/vectors/upsert", {"collection": "docs", "items": ITEMS, "store": "qdrant"})
     assert (await adapter.ask("GET", "/vectors/collections"))[1] == {"store": "chroma", "collections": []}

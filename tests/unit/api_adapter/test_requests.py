@@ -81,6 +81,15 @@ def test_what_a_search_may_not_say_is_told_with_field_and_remedy(
     assert field in problem.detail
 
 
+def test_an_operator_says_what_a_plain_value_means_too() -> None:
+    body = {**SEARCH, "filter": {"a": {"$eq": "x"}, "b": {"$ne": True}, "c": {"$in": [1, 2]}}}
+    assert bodies.search(json.dumps(body).encode()).wanted == (
+        Condition("a", Op.EQ, "x"),
+        Condition("b", Op.NE, True),
+        Condition("c", Op.IN, (1, 2)),
+    )
+
+
 @pytest.mark.parametrize("body", [b"", b"no json", b"[]", b"7", b"[" * 100_000])
 def test_what_is_no_object_is_told(body: bytes) -> None:
     assert refused(bodies.search, body).status == 400
@@ -154,6 +163,9 @@ def test_vectors_have_the_size_of_their_collection() -> None:
 
 def test_settings_come_from_the_environment_and_each_fault_is_told() -> None:
     assert settings.read({}) == settings.Settings()
+    assert settings.read({"AIHUB_LARGEST_BODY": "2048"}).largest == 2048
+    with pytest.raises(SettingFault, match="'soon' is no number of seconds"):
+        settings.read({"AIHUB_PATIENCE": "soon"})
     given = {"OLLAMA_BASE": "http://o:1/", "AIHUB_VECTOR_STORE": "qdrant", "AIHUB_PATIENCE": "5", "CHROMA_BASE": " "}
     found = settings.read(given)
     assert (found.ollama, found.store, found.patience, found.chroma) == (
