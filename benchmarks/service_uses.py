@@ -33,6 +33,8 @@ _ACCOUNT = {"name": "A", "email": "a@example.com", "password": "a-long-Password-
 
 USES: Mapping[str, Use] = {
     "hello": Use("an echo", (Ask("/echo", "ping", "ping"),)),
+    "api-adapter": Use("the models of all listed", (Ask("/models", '"services"'), Ask("/healthz", '"ok"'))),
+    "langchain": Use("its chains listed", (Ask("/chains", '"summarize"'),)),
     "chroma": Use("a collection made", (Ask(_CHROMA, '"id"', {"name": "round", "get_or_create": True}),)),
     "label-studio": Use("its login page", (Ask("/user/login/", "csrfmiddlewaretoken"),)),
     "datasette": Use("a query in SQL", (Ask("/data.json?sql=select+6*7+as+answer&_shape=array", '"answer": 42'),)),

@@ -16,8 +16,9 @@ from services.deploy import docker, plan
 from services.deploy.docker import DockerFault
 
 LABEL = "aihub.source"
-_SOURCES = ("Dockerfile", "requirements", "services", "pyproject.toml", "README.md", "LICENSE")
-"""What the Dockerfile takes, as `.dockerignore` lets it."""
+_LOCKS = tuple(f"catalog/locks/{name}.txt" for name in ("api-adapter", "langchain"))
+_SOURCES = ("Dockerfile", "requirements", "services", *_LOCKS, "pyproject.toml", "README.md", "LICENSE")
+"""What the Dockerfiles take, as `.dockerignore` lets them."""
 _CA = ("AIHUB_BUILD_CA", "SSL_CERT_FILE")
 
 

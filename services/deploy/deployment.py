@@ -193,7 +193,7 @@ class Deployment:
     # -- steps ---------------------------------------------------------------------------------------------------------
 
     def _build(self, resolved: plan.Resolved, phase: Phase) -> None:
-        needed = set(plan.images(resolved, plan.services_of(resolved, phase)).values())
+        needed = set(plan.images(resolved, plan.needing_images(resolved, phase)).values())
         for own in built.own_images(resolved):
             if own.reference in needed and (why := built.why_due(own)):
                 self.say(f"building {own.reference}: {why}")

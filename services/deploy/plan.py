@@ -50,6 +50,13 @@ def lazy_services(resolved: Resolved) -> tuple[str, ...]:
     return tuple(name for name, service in resolved.get("services", {}).items() if _is_lazy(service))
 
 
+def needing_images(resolved: Resolved, phase: Phase) -> tuple[str, ...]:
+    """Those that the phase starts, and beside them those on demand, which the first of the phases makes possible: their
+    images are built by the deployment alone, since the hub in its container may build none."""
+    lazy = () if phase is Phase.MONITOR else lazy_services(resolved)
+    return (*services_of(resolved, phase), *lazy)
+
+
 def kept_awake(resolved: Resolved) -> tuple[str, ...]:
     """Services of the hub's own that it keeps running, as `scaling.min_replicas` asks: it starts them, not compose."""
     found = []

@@ -63,7 +63,7 @@ def of_machine(
     yield _memory(plan.memory_reserved(resolved, names))
     yield _disk(engine)
     yield from _data(layout)
-    yield from _builder(resolved, names)
+    yield from _builder(resolved, (*names, *plan.lazy_services(resolved)))
     yield from _architectures(engine, resolved, names)
     yield from _ports(project, resolved, names)
 

@@ -16,26 +16,25 @@ import yaml
 from tests.support.hub import Hub, HubFailed
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-GROUPS = CHECKOUT / "catalog"
 
 
 def local_services() -> dict[str, dict[str, Any]]:
     """Every service that can run here without Docker, in the order of the files."""
     found: dict[str, dict[str, Any]] = {}
-    included = yaml.safe_load((CHECKOUT / "docker-compose.distributed-ai.yml").read_text())["include"]
-    for file in included:
-        for name, service in yaml.safe_load((CHECKOUT / file).read_text())["services"].items():
+    top = CHECKOUT / "docker-compose.distributed-ai.yml"
+    for path in (top, *(CHECKOUT / file for file in yaml.safe_load(top.read_text())["include"])):
+        for name, service in yaml.safe_load(path.read_text())["services"].items():
             if "local" in service.get("x-hub", {}):
-                found[name] = _alone(service)
+                found[name] = _alone(service, path.parent)
     return found
 
 
-def _alone(service: Mapping[str, Any]) -> dict[str, Any]:
+def _alone(service: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     kept = {key: value for key, value in service.items() if key not in ("ports", "networks")}
     kept["volumes"] = [volume for volume in service.get("volumes", []) if not volume.startswith((".", "/"))]
     local = dict(service["x-hub"]["local"])
     if "lock" in local:
-        local["lock"] = str(GROUPS / local["lock"])
+        local["lock"] = str(folder / local["lock"])
     kept["x-hub"] = {**service["x-hub"], "local": local}
     return kept
 

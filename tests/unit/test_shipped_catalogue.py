@@ -11,10 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from services.api_adapter.listing import AGENT
+from services.api_adapter.translate.models import speakers
 from services.catalog import shipped, units
-from services.catalog.kong.classes import UPLOAD_LABEL
+from services.catalog.kong.classes import UPLOAD_LABEL, is_public
+from services.catalog.kong.render import is_served
 from services.catalog.load import load
 from services.catalog.model import Catalog, Package, Service, Tier
+from services.scaler.mesh.config.service_routes import monitors
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 COMPOSE = CHECKOUT / "docker-compose.distributed-ai.yml"
@@ -84,6 +88,30 @@ def test_the_tiers_hold_what_they_are_known_for(catalog: Catalog) -> None:
     assert len(on_demand(catalog)) >= 45
     assert on_demand(catalog).keys() >= {"langchain", "autogpt", "letta", "tabby"}
     assert all(service.lazy for service in on_demand(catalog).values())
+
+
+def test_of_what_the_hub_stands_on_the_adapter_alone_is_reached_from_outside(everything: Catalog) -> None:
+    opened = {service.name for service in everything.services.values() if is_public(service)}
+    assert opened == {"api-adapter"}
+    assert is_served(everything.services["api-adapter"])
+
+
+def test_the_adapter_is_told_of_services_with_their_ports_and_all_their_models(catalog: Catalog) -> None:
+    told = speakers(catalog.services["api-adapter"].environment["AIHUB_MODEL_SERVICES"] or "")
+    for speaker in told:
+        service = catalog.services[speaker.service]
+        assert service.main is not None
+        assert speaker.base == f"http://{service.name}:{service.main.number}/v1"
+        assert service.path == f"/api/{service.name}"
+        assert speaker.named == service.models
+        assert "/v1/models" in service.wake.answer, "or its models would be forgotten while it sleeps"
+    named = {speaker.service for speaker in told}
+    assert named >= {name for name, service in catalog.services.items() if service.models}
+    assert named >= {name for name, service in catalog.services.items() if "/v1/models" in service.wake.answer}
+
+
+def test_the_hub_knows_the_adapters_list_of_models_for_one_that_only_looks() -> None:
+    assert re.fullmatch(monitors(), AGENT)
 
 
 def test_what_has_limits_by_promise_keeps_them(catalog: Catalog) -> None:
@@ -165,7 +193,7 @@ def test_no_service_on_demand_holds_the_socket_of_docker_or_all_rights(everythin
 def test_every_row_of_the_table_has_a_source(everything: Catalog) -> None:
     rows = [line for line in shipped.table(everything).splitlines() if line.startswith("| ")][2:]
     assert len(rows) == len(everything.services)
-    ours = {"hello", "langchain", "scaler", "hub-metrics"}
+    ours = {"hello", "langchain", "scaler", "api-adapter", "hub-metrics"}
     without = {row.split("|")[1].strip() for row in rows if "](https://" not in row}
     assert without == ours
 
@@ -209,7 +237,7 @@ def test_every_service_that_can_run_here_sleeps_and_tells_when_it_is_ready(catal
         if service.local is not None:
             assert service.lazy, service.name
             assert service.health.startswith("/"), service.name
-            assert service.tier is not Tier.INFRA, service.name
+            assert service.tier is not Tier.INFRA or is_public(service), service.name
             assert service.scaling.min_replicas == 0, service.name
 
 

@@ -36,6 +36,7 @@ def test_an_override_changes_the_image_and_only_a_placeholder_gets_more() -> Non
         ("a-queue", "redis:7", f"{PREFIX}redis"),
         ("vectors", "qdrant/qdrant:v1.19.0", stand_ins.PLACEHOLDER),
         ("scaler", "aihub/hub:0.1.0", HUB),
+        ("chains", "aihub/langchain:0.1.0", f"{PREFIX}langchain"),
         ("no-tag", "nginx", f"{PREFIX}nginx"),
     ],
 )

@@ -14,6 +14,8 @@ from services.catalog.model import Service
 
 UPLOAD_LABEL = "kong.upload"
 """Label of a service that takes larger bodies than its class: `kong.upload: 4G`."""
+PUBLIC_LABEL = "kong.public"
+"""Label of a service of the tier infra that the public edge leads to all the same: `kong.public: "true"`."""
 _MEGABYTE = 2**20
 
 
@@ -47,6 +49,15 @@ LIMITS = {
     RouteClass.HEALTH: Limits(20, 600, upload=1, key=False),
     RouteClass.SETTINGS: Limits(None, 5, upload=1),
 }
+
+
+def is_public(service: Service) -> bool:
+    """Whether its label opens it. Raises ValueError, which names service and label, where the label is neither true nor
+    false."""
+    said = service.labels.get(PUBLIC_LABEL, "false")
+    if said not in ("true", "false"):
+        raise ValueError(f"services.{service.name}.labels.{PUBLIC_LABEL}: true or false, not {said!r}")
+    return said == "true"
 
 
 def upload(service: Service, route_class: RouteClass) -> int | None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from services.catalog.addresses import DOMAIN as LOCALHOST
 from services.catalog.kong import markers, plugins
-from services.catalog.kong.classes import LIMITS, RouteClass
+from services.catalog.kong.classes import LIMITS, RouteClass, is_public
 from services.catalog.model import RESERVED_NAMES, Catalog, Protocol, Service, Tier, Wake
 
 Json = dict[str, Any]
@@ -50,7 +50,8 @@ class _Route:
 
 
 def render(catalog: Catalog) -> Json:
-    """The document, with key-auth and with its markers open. Raises ValueError where an upload label is no size."""
+    """The document, with key-auth and with its markers open. Raises ValueError where a label is not what it
+    should be."""
     served = [service for service in catalog.services.values() if is_served(service)]
     paths = frozenset(service.path for service in served)
     hold = max((service.wake.hold for service in served), default=Wake().hold)
@@ -63,8 +64,9 @@ def render(catalog: Catalog) -> Json:
 
 
 def is_served(service: Service) -> bool:
-    """Whether the public edge leads to it: all that speaks HTTP, but for what the hub itself stands on."""
-    return bool(service.http_ports) and service.tier is not Tier.INFRA
+    """Whether the public edge leads to it: all that speaks HTTP, but for what the hub itself stands on and does not open
+    by a label. Raises ValueError as `is_public`."""
+    return bool(service.http_ports) and (service.tier is not Tier.INFRA or is_public(service))
 
 
 def hosts_of(name: str) -> tuple[str, ...]:

@@ -73,18 +73,24 @@ def judge(
     # 1. What never wakes, whoever asks.
     if request.target.lane is Lane.HEALTH:
         return State()
+    foreign = not request.target.inside and is_foreign(request.headers, service.wake.allow_origins, hub_origins)
+    at_hand = remembered and view.state != READY and _is_answered(request, service)
     if request.target.lane is Lane.BACKGROUND:
-        return Asleep()
+        return FromMemory() if at_hand and not foreign else Asleep()
     # 2. Whose wish does not count. No page of another site reaches a name inside a container network.
-    if not request.target.inside and is_foreign(request.headers, service.wake.allow_origins, hub_origins):
+    if foreign:
         return CrossSite(navigation=_is_navigation(request))
     # 3. What can be answered without it.
-    if remembered and view.state != READY and request.method in ("GET", "HEAD") and request.path in service.wake.answer:
+    if at_hand:
         return FromMemory()
     # 4. Held: a browser's page briefly, everything else as long as it may take.
     if not request.target.inside and _is_navigation(request):
         return Hold(DemandKind.PAGE, PAGE_AFTER)
     return Hold(DemandKind.REQUEST, _hold(request.headers, service, view))
+
+
+def _is_answered(request: Request, service: Service) -> bool:
+    return request.method in ("GET", "HEAD") and request.path in service.wake.answer
 
 
 def _hold(headers: Mapping[str, str], service: Service, view: ServiceView) -> float:

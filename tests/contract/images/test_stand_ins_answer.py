@@ -66,6 +66,8 @@ CASES = [
     ),
     Case("mcpo", 8000, "/openapi.json", ["uvx", "mcp-server-time", "--local-timezone", "UTC"]),
     Case("datasette", 8001, "/-/versions.json", ["datasette", *_ANY, "8001", "--create", "/tmp/data.db"]),
+    Case("api-adapter", 8000, "/healthz", options=["--read-only", "--tmpfs=/tmp", "--cap-drop=ALL"]),
+    Case("langchain", 8000, "/chains", options=["--read-only", "--tmpfs=/tmp", "--cap-drop=ALL"]),
     Case("web", 8080, "/health"),
     Case("placeholder", 6333, "/", environment={"PORTS": "6333,6334"}),
 ]
@@ -120,6 +122,17 @@ def test_it_answers_and_ends_when_asked(case: Case) -> None:
         answer(name, case.port, case.path)
         docker("stop", "--time", "20", name)
         assert int(docker("inspect", "--format", "{{.State.ExitCode}}", name)) == case.leaves_with
+
+
+@pytest.mark.parametrize("image", ["api-adapter", "langchain"])
+def test_an_image_of_our_own_is_healthy_by_its_own_check_and_runs_as_nobody_special(image: str) -> None:
+    with container(image, options=["--health-interval=1s"]) as name:
+        answer(name, 8000, "/healthz")
+        end = time.monotonic() + _PATIENCE
+        while docker("inspect", "--format", "{{.State.Health.Status}}", name) != "healthy":
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        assert docker("exec", name, "id", "-u") == "1000"
 
 
 def test_redis_keeps_what_it_is_told() -> None:

@@ -10,6 +10,7 @@ import urllib.request
 
 import pytest
 
+from services.api_adapter.unified_ai_client import UnifiedAIClient
 from services.deploy.credentials import read
 from tests.support.checkout import Checkout
 
@@ -43,6 +44,7 @@ def test_the_fleet_comes_up_by_phase_and_goes_down_leaving_its_data(checkout: Ch
     assert {*INFRA, *KEPT} <= _services(checkout)
     assert _get("/api/qdrant/") == 200
     _copy_and_restore(checkout)
+    _use_from_python()
 
     said = checkout.up("--env", "dev", "--phase", "monitor")
     assert {*INFRA, *KEPT, *MONITOR} <= _services(checkout)
@@ -114,6 +116,19 @@ def _copy_and_restore(checkout: Checkout) -> None:
         assert [one["name"] for one in json.load(answer)] == ["first"]
     seen = subprocess.run([*qdrant, "cat /qdrant/storage/*"], check=True, capture_output=True, text=True).stdout
     assert seen == "first\n"
+
+
+def _use_from_python() -> None:
+    """Chat, vectors and a chain by the client, through both gateways, which wakes adapter and chains in their own
+    containers."""
+    with UnifiedAIClient(GATEWAY) as hub:
+        assert hub.chat_completion("hello", model="tiny", max_tokens=2).tokens["completion_tokens"] <= 2
+        assert "tiny:latest" in {model.id for model in hub.models()}
+        hub.vector_upsert(["the hub sleeps at night"], "notes", model="tiny")
+        (hit,) = hub.vector_search("the hub sleeps at night", "notes", k=1)
+        assert hit.text == "the hub sleeps at night"
+        told = hub.execute_chain("the hub sleeps at night", "rag", collection="notes", model="tiny", max_tokens=2)
+        assert [source["text"] for source in told.details["sources"]] == [hit.text]
 
 
 def _down(checkout: Checkout) -> None:

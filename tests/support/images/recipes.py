@@ -83,6 +83,17 @@ def our_own() -> Recipe:
     return Recipe("hub", HUB, {str(path.relative_to(CHECKOUT)): path.read_bytes() for path in kept})
 
 
+def our_service(name: str, package: str) -> Recipe:
+    """A service of our own, from the checkout likewise."""
+    paths = [LOCKS / f"{name}.txt", CHECKOUT / "services" / "__init__.py"]
+    for folder in ("web_service", package):
+        paths += [path for path in sorted((CHECKOUT / "services" / folder).rglob("*")) if path.is_file()]
+    kept = (path for path in paths if "__pycache__" not in path.parts and path.name != "Dockerfile")
+    files = {str(path.relative_to(CHECKOUT)): path.read_bytes() for path in kept}
+    dockerfile = (CHECKOUT / "services" / package / "Dockerfile").read_bytes()
+    return Recipe(name, PREFIX + name, {**files, "Dockerfile": dockerfile})
+
+
 def recipes() -> dict[str, Recipe]:
     """Every image by name, the slowest first."""
     listen = ["--host", "0.0.0.0", "--port"]
@@ -91,6 +102,8 @@ def recipes() -> dict[str, Recipe]:
         from_folder("consul"),
         from_folder("ollama", MODEL),
         our_own(),
+        our_service("api-adapter", "api_adapter"),
+        our_service("langchain", "langchain"),
         from_folder("go"),
         from_folder("uv"),
         from_folder("python"),

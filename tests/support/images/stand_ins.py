@@ -19,7 +19,7 @@ CATALOGUE = CHECKOUT / "docker-compose.distributed-ai.yml"
 OVERRIDE = CHECKOUT / "tests" / "support" / "compose.stand-ins.yml"
 COMMAND = "python -m tests.support.images.stand_ins"
 PLACEHOLDER = f"{PREFIX}placeholder"
-_OWN = "aihub/hub"
+_OWN = "aihub/"
 _BY_REPOSITORY = {
     "chromadb/chroma": "chroma",
     "datasetteproject/datasette": "datasette",
@@ -54,8 +54,8 @@ class Reset:
 def image_for(service: str, image: str) -> str:
     """The stand-in. Our own image is built from the checkout as ever, and only called otherwise."""
     repository = image.rpartition(":")[0] or image
-    if repository == _OWN:
-        return f"{PREFIX}hub"
+    if repository.startswith(_OWN):
+        return PREFIX + repository.removeprefix(_OWN)
     name = _BY_REPOSITORY.get(repository)
     return _BY_SERVICE.get(service) or (f"{PREFIX}{name}" if name else PLACEHOLDER)
 

@@ -13,6 +13,7 @@ from services.deploy.plan import (
     kept_awake,
     lazy_services,
     memory_reserved,
+    needing_images,
     option,
     published,
     services_of,
@@ -41,6 +42,12 @@ def test_each_phase_has_its_services_and_what_is_on_demand_has_none() -> None:
     assert services_of(RESOLVED, Phase.MONITOR) == ("grafana",)
     assert services_of(RESOLVED, Phase.ALL) == ("redis", "ollama", "plain", "grafana")
     assert lazy_services(RESOLVED) == ("tabby", "zero")
+
+
+def test_images_of_what_is_on_demand_are_needed_as_soon_as_requests_can_wake_it() -> None:
+    assert needing_images(RESOLVED, Phase.INFRA) == ("redis", "tabby", "zero")
+    assert needing_images(RESOLVED, Phase.MONITOR) == ("grafana",)
+    assert set(needing_images(RESOLVED, Phase.ALL)) == {"redis", "ollama", "plain", "grafana", "tabby", "zero"}
 
 
 def test_only_fixed_ports_of_the_host_have_to_be_free() -> None:

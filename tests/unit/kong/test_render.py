@@ -14,7 +14,7 @@ from services.catalog.kong.fill import Environment
 from services.catalog.kong.render import render
 from services.catalog.kong.text import rendered
 from services.catalog.model import Catalog, Wake
-from tests.unit.kong.scene import CATALOG, CHROMA, SERVED, document, finished, service
+from tests.unit.kong.scene import CATALOG, CHROMA, CONSUL, SERVED, document, finished, service
 
 PROD = document()
 DEV = document(environment=Environment.DEV)
@@ -48,6 +48,20 @@ def test_each_service_has_a_kong_service_for_each_class_and_nothing_else_has_one
 
 def test_what_the_hub_stands_on_and_what_speaks_no_http_is_not_reached_from_outside() -> None:
     assert not [kong.name for kong in PROD.services if kong.name.startswith(("redis.", "consul."))]
+
+
+def test_what_the_hub_stands_on_is_reached_where_its_label_says_so() -> None:
+    adapter = replace(CONSUL, name="adapter", path="/api/adapter", labels={"kong.public": "true"})
+    shut = replace(CONSUL, labels={"kong.public": "false"})
+    kong = document(Catalog(services={"adapter": adapter, "consul": shut}))
+    assert {one.name for one in kong.services if not one.name.startswith("hub.")} == {"adapter.health", "adapter.api"}
+    assert laws.broken(kong, keys=True) == []
+
+
+def test_a_label_that_opens_by_half_is_told_with_service_and_label() -> None:
+    wrong = replace(CONSUL, labels={"kong.public": "yes"})
+    with pytest.raises(ValueError, match=r"services\.consul\.labels\.kong\.public: true or false, not 'yes'"):
+        render(Catalog(services={"consul": wrong}))
 
 
 def test_kong_waits_ten_seconds_longer_than_the_service_holds() -> None:

@@ -95,6 +95,15 @@ def test_health_and_background_wake_nothing_whoever_asks() -> None:
         assert verdict(headers, lane=Lane.BACKGROUND) == Asleep()
 
 
+def test_memory_answers_those_who_only_look_too_and_no_other_site() -> None:
+    quiet = Lane.BACKGROUND
+    assert verdict(path="/v1/models", remembered=True, lane=quiet) == FromMemory()
+    assert verdict(path="/v1/models", remembered=False, lane=quiet) == Asleep()
+    assert verdict(path="/other", remembered=True, lane=quiet) == Asleep()
+    assert verdict(path="/v1/models", method="POST", remembered=True, lane=quiet) == Asleep()
+    assert verdict({"sec-fetch-site": "cross-site"}, path="/v1/models", remembered=True, lane=quiet) == Asleep()
+
+
 def test_memory_answers_gets_of_the_named_paths_of_a_sleeping_service() -> None:
     assert verdict(path="/v1/models", remembered=True) == FromMemory()
     assert verdict(path="/v1/models", method="HEAD", remembered=True) == FromMemory()

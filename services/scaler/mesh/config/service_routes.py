@@ -19,8 +19,10 @@ HUB_PATH = "/.hub/"
 _MONITORS = (
     "Uptime-Kuma", "kube-probe", "Prometheus/", "Blackbox", "UptimeRobot", "GoogleHC", "ELB-HealthChecker",
     "Consul Health Check", "Pingdom", "StatusCake", "Better Uptime", "Gatus", "Zabbix", "check_http", "Homepage/",
+    "aihub-models/",
 )  # fmt: skip
-"""Programs that only look whether somebody is there; they neither wake a service nor keep it awake."""
+"""Programs that only look whether somebody is there; they neither wake a service nor keep it awake. The last is the
+adapter's list of models."""
 
 Origin = tuple[str, int] | None
 """Host and port of a service's own origin, where it has one that this host's users can reach."""

@@ -1,0 +1,159 @@
+"""Carries the client's calls over aiohttp: connections, time limits, server-sent events, what may be asked again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from services.api_adapter.client import calls
+from services.api_adapter.client.calls import DONE, Answer, Call
+from services.api_adapter.client.errors import ConnectionLost, NotReached, TimedOut
+
+T = TypeVar("T")
+
+HELD = 300.0
+"""Seconds that the hub holds a request while its service wakes, unless the service or `wait` says otherwise."""
+
+
+class Transport:
+    """To one hub, over connections that are opened at the first call and kept."""
+
+    def __init__(
+        self,
+        base: str,
+        key: str | None,
+        *,
+        timeout: float | None,
+        connect_timeout: float,
+        wait: float | None,
+        retries: int,
+        ca_file: str | None,
+    ) -> None:
+        parts = urlsplit(base)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError(f"base has to be an address such as http://localhost:8000, not {base!r}")
+        for name, number, least in (
+            ("timeout", timeout, 0),
+            ("connect_timeout", connect_timeout, 0),
+            ("wait", wait, 0),
+        ):
+            if number is not None and not number > least:
+                raise ValueError(f"{name} has to be a number of seconds above {least}, not {number!r}")
+        if retries < 0:
+            raise ValueError(f"retries has to be 0 or more, not {retries!r}")
+        self._base = base.rstrip("/")
+        self._key = key
+        self._retries = retries
+        self._headers = {"Accept": "application/json, text/event-stream"}
+        self._headers |= {"apikey": key} if key else {}
+        self._headers |= {"X-Hub-Wait": f"{wait:g}"} if wait is not None else {}
+        silence = timeout if timeout is not None else (wait or HELD) + 60.0
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout, sock_read=silence)
+        self._ssl: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca_file) if ca_file else True
+        self._session: aiohttp.ClientSession | None = None
+
+    def __str__(self) -> str:
+        return repr(self._base) + ("" if self._key is None else ", key='…'")
+
+    async def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def ask(self, call: Call[T]) -> T:
+        """Asked again only where the hub says that the service has not seen it."""
+        left = self._retries
+        while True:
+            async with self._sent(call) as reply:
+                answer = await _read(call, reply)
+            pause = calls.may_repeat(answer) if left else None
+            if pause is None:
+                return calls.value(call, answer)
+            left -= 1
+            await asyncio.sleep(pause)
+
+    async def stream(self, call: Call[str | None]) -> AsyncGenerator[str, None]:
+        async with self._sent(call) as reply:
+            if reply.status != 200:
+                raise calls.refusal(await _read(call, reply))
+            async for data in _events(call, reply):
+                if data == DONE:
+                    return
+                if piece := calls.event(call, data):
+                    yield piece
+        raise ConnectionLost(f"{call.method} {call.path}: the stream has ended before its end")
+
+    def _sent(self, call: Call[Any]) -> _Sent:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(ssl=self._ssl)
+            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, headers=self._headers)
+        body = None if call.json is None else json.dumps(call.json, allow_nan=False).encode()
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        return _Sent(call, self._session.request(call.method, self._base + call.path, data=body, headers=headers))
+
+
+class _Sent:
+    """One request under way; aiohttp's exceptions become the client's."""
+
+    def __init__(self, call: Call[Any], request: Any) -> None:
+        self._call = call
+        self._request = request
+
+    async def __aenter__(self) -> aiohttp.ClientResponse:
+        with _Told(self._call):
+            reply: aiohttp.ClientResponse = await self._request.__aenter__()
+            return reply
+
+    async def __aexit__(self, *what: Any) -> None:
+        await self._request.__aexit__(*what)
+
+
+class _Told:
+    """What aiohttp raises, in the client's words."""
+
+    def __init__(self, call: Call[Any]) -> None:
+        self._what = f"{call.method} {call.path}"
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        match error:
+            case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
+                raise NotReached(f"the hub is not reached: {error} (is it running? `aihub status`)") from error
+            case TimeoutError():
+                raise TimedOut(f"{self._what}: no sign of life in time") from error
+            case aiohttp.ClientError() | OSError():
+                raise ConnectionLost(f"{self._what}: {error or type(error).__name__}") from error
+
+
+async def _read(call: Call[Any], reply: aiohttp.ClientResponse) -> Answer:
+    with _Told(call):
+        body = await reply.read()
+    return Answer(reply.status, _lower(reply.headers), body)
+
+
+async def _events(call: Call[Any], reply: aiohttp.ClientResponse) -> AsyncGenerator[str, None]:
+    """The data of each server-sent event."""
+    lines: list[str] = []
+    while True:
+        with _Told(call):
+            line = await reply.content.readline()
+        text = line.decode(errors="replace").rstrip("\r\n")
+        if text.startswith("data:"):
+            lines.append(text[5:].removeprefix(" "))
+        elif not text and lines:
+            yield "\n".join(lines)
+            lines = []
+        if not line:
+            return
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {key.lower(): value for key, value in headers.items()}
