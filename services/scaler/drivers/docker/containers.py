@@ -14,7 +14,7 @@ import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from services.catalog.model import Service
 from services.compose.command import ComposeError
@@ -24,16 +24,13 @@ from services.scaler.drivers.docker.arrangement import Arranged, Entry, Stacks
 from services.scaler.drivers.docker.book import Book, Container, State
 from services.scaler.drivers.docker.checks import Check, words
 from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
+from services.scaler.drivers.docker.holders import Holders
 from services.scaler.drivers.docker.images import Images
 from services.scaler.drivers.docker.outlasting import outlasting
-
-if TYPE_CHECKING:
-    from services.scaler.drivers.docker.holders import Holders
+from services.scaler.drivers.docker.output import LAST_LINES, last_lines
 
 log = logging.getLogger(__name__)
 
-_LAST_LINES = 8
-_LONGEST_LINE = 400
 _REMOVAL = 15.0
 _LEAVING = ("marked for removal", "removal of container", "is dead")
 _AS_THEY_ARE: Mapping[int, int] = MappingProxyType({})
@@ -272,7 +269,7 @@ class Containers:
     async def last_words(self, container: str) -> str:
         """The end of what it logged, ready to follow a reason; empty where it said nothing."""
         try:
-            said = await self._engine.get(f"containers/{container}/logs", stdout=True, stderr=True, tail=_LAST_LINES)
+            said = await self._engine.get(f"containers/{container}/logs", stdout=True, stderr=True, tail=LAST_LINES)
         except (EngineRefused, EngineAway):
             return ""
         lines = last_lines(said if isinstance(said, bytes) else b"")
@@ -323,13 +320,3 @@ def how(state: Mapping[str, Any], *, oom: bool = False) -> str:
         return f"was ended by {signal.Signals(code - 128).name}" if code > 128 else f"exited with code {code}"
     except ValueError:
         return f"exited with code {code}"
-
-
-def last_lines(raw: bytes) -> list[str]:
-    """Of a log as the engine sends it: in frames, or plain where the container has a terminal."""
-    text, rest = b"", raw
-    while len(rest) >= 8 and rest[0] in (0, 1, 2) and rest[1:4] == b"\0\0\0":
-        length = int.from_bytes(rest[4:8], "big")
-        text, rest = text + rest[8 : 8 + length], rest[8 + length :]
-    lines = (text + rest).decode(errors="replace").splitlines()
-    return [line.rstrip()[:_LONGEST_LINE] for line in lines if line.strip()][-_LAST_LINES:]

@@ -45,7 +45,7 @@ from services.scaler.drivers.docker.records import Phase, Record, Records
 from services.scaler.drivers.docker.replica import Replica
 from services.scaler.drivers.docker.roster import Roster, told
 from services.scaler.drivers.docker.watch import Watch
-from services.scaler.drivers.process.thawing import Grudges
+from services.scaler.drivers.grudges import Grudges
 
 log = logging.getLogger(__name__)
 

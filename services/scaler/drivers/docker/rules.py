@@ -18,11 +18,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from services.layout import Layout
-from services.scaler.drivers.docker.containers import last_lines
 from services.scaler.drivers.docker.engine import Engine, EngineRefused
 from services.scaler.drivers.docker.gateways import namespaces_mount, pack
 from services.scaler.drivers.docker.images import Images
 from services.scaler.drivers.docker.keeper import DATA, mark
+from services.scaler.drivers.docker.output import last_lines
 
 FIRST_DOOR = 61_000
 FIRST_PAST = 62_000

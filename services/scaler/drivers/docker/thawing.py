@@ -8,7 +8,7 @@ import time
 from services.catalog.model import Service
 from services.scaler.drivers.docker import readiness
 from services.scaler.drivers.docker.replica import Replica
-from services.scaler.drivers.process.thawing import WATCHED
+from services.scaler.drivers.grudges import WATCHED
 
 _HEALTH_EVERY = 2.0
 _ANSWER = 3.0
