@@ -21,6 +21,7 @@ from services.scaler.core.events import (
     Ready,
     Resumed,
     ShutdownAsked,
+    StartFailed,
     Traffic,
     Unpinned,
     Withdrawn,
@@ -42,6 +43,8 @@ class Program:
     """It has closed its listener."""
     frozen: bool = False
     gone: bool = False
+    by_hand: bool = False
+    """Somebody else has ended it."""
     stopping: bool = False
     in_flight: set[int] = field(default_factory=set)
     told_ready: bool = False
@@ -88,6 +91,10 @@ class Truth:
         self.uses: dict[str, float] = {}
         """When the fleet last learned of a use that no policy can overlook."""
         self.released_at: dict[str, float] = {}
+        self.interrupted: set[str] = set()
+        """Services of which somebody else has ended a start since they last served or failed."""
+        self.forgiven = ""
+        """The service whose start somebody else has just ended, as the first one."""
         self.closing = False
 
     def of(self, service: str) -> list[Program]:
@@ -103,6 +110,7 @@ class Truth:
     def learn(self, event: Event) -> None:
         """What the fleet knows once this event is handled."""
         program = self.programs.get(getattr(event, "replica", ""))
+        self.forgiven = ""
         if program is not None:
             self._learn_of(program, event)
         match event:
@@ -131,7 +139,14 @@ class Truth:
             case Exited():
                 program.told_gone = True
             case Ready():
+                if not program.told_gone:
+                    self.interrupted.discard(program.service)
                 program.told_ready = True
+            case StartFailed() if event.by_hand and program.service not in self.interrupted:
+                self.interrupted.add(program.service)
+                self.forgiven = program.service
+            case StartFailed():
+                self.interrupted.discard(program.service)
             case Drained():
                 program.told_quiet = True
             case Withdrawn():

@@ -61,9 +61,9 @@ def ready(world: World, event: Ready) -> None:
         return
     service, replica = found
     if replica.dead:
-        _crashed(world, service, replica, replica.reason)
+        _ended(world, service, replica)
         return
-    service.failure, service.retry_at = "", 0.0
+    service.failure, service.retry_at, service.interrupted = "", 0.0, False
     if len(_recent_crashes(world, service)) <= world.settings.crash_limit:
         service.failures = 0  # in a loop of crashes a start that succeeds proves nothing
     if not replica.adopted:
@@ -81,7 +81,14 @@ def start_failed(world: World, event: StartFailed) -> None:
     world.drop_replica(service, replica)
     # Whatever is missing (somebody may have removed an environment) is looked for again before the next start.
     service.preparation = Preparation.UNKNOWN
-    if service.name in world.services:
+    if service.name not in world.services:
+        return
+    if event.by_hand and not service.interrupted:
+        # Whoever waits still waits: the same wake begins once more.
+        service.interrupted = True
+        world.decide(service.name, "ended", f"by somebody else while it started: {event.reason}")
+        world.touch(service.name, *service.dependents)
+    else:
         waking.fail(world, service, event.reason)
 
 
@@ -92,13 +99,10 @@ def exited(world: World, event: Exited) -> None:
     service, replica = found
     if replica.life in (Life.STARTING, Life.RESUMING):
         # The outcome that is awaited will tell; a success that was on its way already is none any more.
-        replica.dead, replica.reason = True, event.reason
+        replica.dead, replica.reason, replica.by_hand = True, event.reason, event.by_hand
         return
-    if event.by_hand:
-        world.decide(service.name, "ended", f"by somebody else: {event.reason}")
-        _clear_away(world, service, replica)
-    else:
-        _crashed(world, service, replica, event.reason)
+    replica.reason, replica.by_hand = event.reason, event.by_hand
+    _ended(world, service, replica)
 
 
 def drained(world: World, event: Drained) -> None:
@@ -177,7 +181,7 @@ def resumed(world: World, event: Resumed) -> None:
         return
     service, replica = found
     if replica.dead:
-        _crashed(world, service, replica, replica.reason)
+        _ended(world, service, replica)
         return
     replica.deaf = False
     world.used(service, "it has just been resumed")
@@ -295,10 +299,15 @@ def _stay(world: World, service: ServiceState, replica: Replica, reason: str) ->
     waking.publish(world, service, replica)
 
 
-def _crashed(world: World, service: ServiceState, replica: Replica, reason: str) -> None:
-    world.decide(service.name, "crashed", reason)
-    _clear_away(world, service, replica)
-    _count_crash(world, service, reason)
+def _ended(world: World, service: ServiceState, replica: Replica) -> None:
+    """Its program is gone, for the reason that it holds. What somebody else has ended is no crash."""
+    if replica.by_hand:
+        world.decide(service.name, "ended", f"by somebody else: {replica.reason}")
+        _clear_away(world, service, replica)
+    else:
+        world.decide(service.name, "crashed", replica.reason)
+        _clear_away(world, service, replica)
+        _count_crash(world, service, replica.reason)
 
 
 def _clear_away(world: World, service: ServiceState, replica: Replica) -> None:

@@ -20,6 +20,7 @@ from services.scaler.core.events import Adopted, Measured, ReplicaId
 from services.scaler.drivers.background import Background
 from services.scaler.drivers.base import (
     DriverError,
+    Interrupted,
     PauseError,
     Post,
     PrepareError,
@@ -228,7 +229,7 @@ class DockerDriver:
         try:
             await readiness.until_ready(service, live)
         except readiness.Died as error:
-            raise StartError(await self._died(service, live, "before it was ready")) from error
+            raise await self._died(service, live, "before it was ready") from error
         except StartError as error:
             words = await self._containers.last_words(live.record.container)
             await self._abandon(live)
@@ -236,15 +237,16 @@ class DockerDriver:
         self._roster.phase(live, Phase.READY)
         live.is_gone()
         if live.ended.done():
-            raise StartError(await self._died(service, live, "when it had just become ready"))
+            raise await self._died(service, live, "when it had just become ready")
         self._background.begin(self._count_from_here(live))
 
-    async def _died(self, service: Service, live: Replica, when: str) -> str:
+    async def _died(self, service: Service, live: Replica, when: str) -> StartError:
         live.stopping = True
         manner = await self._containers.manner(live.record.container, oom=live.oom)
         words = await self._containers.last_words(live.record.container)
         self._leave(live)
-        return f"{service.name} {manner} {when}{words}"
+        kind = Interrupted if live.was_told_to_end() else StartError
+        return kind(f"{service.name} {manner} {when}{words}")
 
     # -- rest ----------------------------------------------------------------------------------------------------------
 
