@@ -26,6 +26,7 @@ from services.scaler.drivers.docker.checks import Check, words
 from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
 from services.scaler.drivers.docker.holders import Holders
 from services.scaler.drivers.docker.images import Images
+from services.scaler.drivers.docker.intents import intend
 from services.scaler.drivers.docker.outlasting import outlasting
 from services.scaler.drivers.docker.output import LAST_LINES, last_lines
 
@@ -141,7 +142,7 @@ class Containers:
         try:
             await self._engine.delete(f"containers/{container}")
         except EngineRefused as error:
-            if error.status != 404 and not is_leaving(error):
+            if not is_leaving(error):
                 raise
 
     async def _until_removed(self, container: str) -> None:
@@ -194,31 +195,21 @@ class Containers:
 
     async def pause(self, container: str) -> bool:
         """Whether it ran before."""
-        return await self._intend(f"containers/{container}/pause", "already paused")
+        return await intend(self._engine, f"containers/{container}/pause", "already paused")
 
     async def unpause(self, container: str) -> bool:
         """Whether it was frozen before."""
-        return await self._intend(f"containers/{container}/unpause", "not paused")
+        return await intend(self._engine, f"containers/{container}/unpause", "not paused")
 
     async def stop(self, container: str, grace: float) -> None:
         """Thawed, its own stop signal, grace (whole seconds, rounded up), SIGKILL. One that is gone is a success."""
-        await self._intend(f"containers/{container}/unpause", "not paused", "not running", "No such container")
-        await self._intend(f"containers/{container}/stop", "No such container", t=math.ceil(grace))
+        await intend(self._engine, f"containers/{container}/unpause", "not paused", "not running", "No such container")
+        await intend(self._engine, f"containers/{container}/stop", "No such container", t=math.ceil(grace))
 
     async def kill(self, container: str) -> bool:
         """Whether it ran."""
-        await self._intend(f"containers/{container}/unpause", "not paused", "not running", "No such container")
-        return await self._intend(f"containers/{container}/kill", "not running", "No such container")
-
-    async def _intend(self, path: str, *fine: str, **params: Any) -> bool:
-        """`fine`: what the engine says where it was so already; whether it was not."""
-        try:
-            await self._engine.post(path, **params)
-        except EngineRefused as error:
-            if not any(word in str(error) for word in fine):
-                raise
-            return False
-        return True
+        await intend(self._engine, f"containers/{container}/unpause", "not paused", "not running", "No such container")
+        return await intend(self._engine, f"containers/{container}/kill", "not running", "No such container")
 
     # -- what is known of one ------------------------------------------------------------------------------------------
 

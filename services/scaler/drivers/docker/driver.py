@@ -50,7 +50,6 @@ from services.scaler.drivers.grudges import Grudges
 
 log = logging.getLogger(__name__)
 
-_ANSWER_AFTER_THAW = 30.0
 _NEWS = 5.0
 """Seconds in which an end that the engine has confirmed is told by its events too."""
 _AFTER_SERVING = 0.25
@@ -283,10 +282,7 @@ class DockerDriver:
         async with live.verb:
             self._living(replica)
             try:
-                await self._thaw(live)
-                live.meddled = False
-                live.become(Phase.READY)
-                said = await readiness.until_back(service, live, _ANSWER_AFTER_THAW)
+                said = await thawing.bring_back(service, live, self._thaw)
             except (EngineRefused, EngineAway) as error:
                 said = str(error)
         if said is not None:
