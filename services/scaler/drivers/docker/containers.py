@@ -19,7 +19,7 @@ from typing import Any
 from services.catalog.model import Service
 from services.compose.command import ComposeError
 from services.scaler.drivers.base import StartError
-from services.scaler.drivers.docker import naming, past_gateway
+from services.scaler.drivers.docker import naming, networks, past_gateway
 from services.scaler.drivers.docker.arrangement import Arranged, Entry, Stacks
 from services.scaler.drivers.docker.book import Book, Container, State
 from services.scaler.drivers.docker.checks import Check, words
@@ -134,9 +134,16 @@ class Containers:
     async def _create(
         self, arranged: Arranged, name: str, replicas: int, *, recreate: bool = False, fitting_too: bool = False
     ) -> None:
-        await outlasting(
-            self._engine, lambda: arranged.compose.create(name, replicas, recreate, fitting_too=fitting_too)
-        )
+        async with networks.turn(self._engine, self._stacks, arranged):
+            await outlasting(
+                self._engine, lambda: arranged.compose.create(name, replicas, recreate, fitting_too=fitting_too)
+            )
+
+    async def bring_up(self, arranged: Arranged, name: str) -> None:
+        """By compose, with what it depends on. Raises ComposeError, EngineAway, EngineRefused."""
+        async with networks.turn(self._engine, self._stacks, arranged):
+            await arranged.compose.up([name])
+        await self.learn(arranged.stack.project, name)
 
     async def _delete(self, container: str) -> None:
         try:
