@@ -295,7 +295,9 @@ async def test_the_name_of_a_service_does_not_lead_to_its_container_but_a_databa
     assert address == inspected(base)["NetworkSettings"]["Networks"][f"{yard.project}_default"]["IPAddress"]
     await driver.stop(service, "svc-1")
     await awake(yard, driver, service, "svc-2")
-    assert inspected(name)["NetworkSettings"]["Networks"][f"{yard.project}_default"]["Aliases"] in ([], None)
+    told = inspected(name)
+    aliases = told["NetworkSettings"]["Networks"][f"{yard.project}_default"]["Aliases"] or ()
+    assert set(aliases) <= {told["Id"][:12]}  # which older engines add themselves
 
 
 async def test_networks_that_are_missing_are_made_as_compose_would(yard: DockerBench) -> None:
@@ -430,11 +432,11 @@ async def test_a_container_that_is_to_be_made_while_the_engine_is_away_is_made_w
 ) -> None:
     relay = Relay(tmp_path / "relay.sock")
     await relay.mend()
-    monkeypatch.setenv("DOCKER_HOST", relay.host)
-    service = yard.service()
-    driver = await yard.driver()
-    await driver.prepare(service, quiet)
-    monkeypatch.delenv("DOCKER_HOST")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("DOCKER_HOST", relay.host)
+        service = yard.service()
+        driver = await yard.driver()
+        await driver.prepare(service, quiet)
     docker("rm", "-f", *yard.containers())
     await until(lambda: not driver._containers.all_of(service))
     await relay.cut()
