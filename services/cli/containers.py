@@ -97,12 +97,27 @@ def read(files: Sequence[Path], project_name: str | None, lazy: str | None) -> t
 
 
 def tell_choice(files: Sequence[Path], project_name: str | None, lazy: str) -> None:
-    """Say what `--lazy` takes and leaves. Raises Failure where the files or the wish have faults."""
+    """Say what `--lazy` takes and leaves, and where compose itself knows nothing of it. Raises Failure where the files
+    or the wish have faults."""
     from services.catalog.load import CatalogError
 
     try:
-        _, choice = read(files, project_name, lazy)
+        catalog, choice = read(files, project_name, lazy)
+        _, of_themselves = read(files, project_name, None)
     except CatalogError as error:
         raise Failure(str(error), code=Exit.BAD_INPUT) from None
     for line in choice.lines():
         click.echo(line, err=True)
+    ours = [catalog.services[name] for name in choice.taken if name not in of_themselves.taken]
+    for stack in catalog.stacks.values():
+        names = [one.name for one in ours if one.containers and one.containers.stack == stack.project]
+        if names:
+            click.echo(_untold(Path(stack.files[0]), names, lazy), err=True)
+
+
+def _untold(file: Path, names: Sequence[str], lazy: str) -> str:
+    command = f"aihub adopt {file}" + ("" if lazy == "all" else f" --lazy {lazy}")
+    return (
+        f"note: plain `docker compose up -d` in {file.parent} knows nothing of that: it starts {', '.join(names)} too,"
+        f" and ends with exit code 1 where a port of theirs is the gateway's; `{command}` lets it know"
+    )

@@ -74,6 +74,11 @@ class FleetMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: bool(self.walk.world.programs))
     @rule()
+    def stop_by_hand(self) -> None:
+        self.walk.stop_by_hand()
+
+    @precondition(lambda self: bool(self.walk.world.programs))
+    @rule()
     def meddle(self) -> None:
         self.walk.meddle()
 

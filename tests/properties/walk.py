@@ -126,6 +126,11 @@ class Walk:
             else:
                 self.world.crash(replica)
 
+    def stop_by_hand(self) -> None:
+        starting = [one.replica for one in self.world.programs.values() if not (one.told_ready or one.gone)]
+        if starting:
+            self.world.stop_by_hand(self.rng.choice(starting))
+
     def meddle(self) -> None:
         replica = self.any_program()
         if replica is not None:
@@ -208,6 +213,7 @@ class Walk:
         (read_and_wait, 10),
         (measure, 5),
         (crash, 3),
+        (stop_by_hand, 3),
         (meddle, 2),
         (deafen, 2),
         (appear, 1),

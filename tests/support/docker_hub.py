@@ -38,6 +38,16 @@ def docker(*words: str, cwd: Path | None = None, check: bool = True) -> str:
     return done.stdout.strip()
 
 
+def takes_anonymous_alone() -> bool:
+    """Whether a plain `docker volume prune` of this engine leaves named volumes."""
+    return int(docker("version", "--format", "{{.Server.Version}}").partition(".")[0]) >= 23
+
+
+def prune_volumes(*filters: str) -> None:
+    """All that are unused, named ones too."""
+    docker("volume", "prune", "-f", *(["-a"] if takes_anonymous_alone() else []), *filters)
+
+
 def web(name: str, *, rests: Mapping[str, str] | None = None, **entry: Any) -> dict[str, Any]:
     """An entry of the small web server. `rests`: of `x-hub.scaling`; where it is given the entry is on demand."""
     environment = {"NAME": name, **entry.pop("environment", {})}

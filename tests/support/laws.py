@@ -14,6 +14,7 @@ from services.scaler.core.effects import (
     Pause,
     Prepare,
     Publish,
+    Refusal,
     Refuse,
     Release,
     Resume,
@@ -68,6 +69,8 @@ def judge(truth: Truth, effect: Effect, cause: Event, *, charged: int, reason: s
         case Refuse():
             if effect.demand not in truth.open:
                 return f"{effect} of a demand that was {truth.ended.get(effect.demand, 'never made')}"
+            if effect.refusal is Refusal.FAILED and truth.open[effect.demand] == truth.forgiven:
+                return f"{effect} although nothing but somebody else's hand has ended the start, for the first time"
             return "" if effect.reason and effect.retry_after >= 1.0 else f"{effect} without a reason or a time"
         case _:
             return ""

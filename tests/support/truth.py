@@ -50,6 +50,8 @@ class Program:
     """It has closed its listener."""
     frozen: bool = False
     gone: bool = False
+    by_hand: bool = False
+    """Somebody else has ended it."""
     stopping: bool = False
     in_flight: set[int] = field(default_factory=set)
     told_ready: bool = False
@@ -104,6 +106,10 @@ class Truth:
         """When somebody last asked for a service, by whatever means."""
         self.stirred: dict[str, float] = {}
         """When something last happened to a replica of it."""
+        self.interrupted: set[str] = set()
+        """Services of which somebody else has ended a start since they last served or failed."""
+        self.forgiven = ""
+        """The service whose start somebody else has just ended, as the first one."""
         self.closing = False
 
     def of(self, service: str) -> list[Program]:
@@ -123,6 +129,7 @@ class Truth:
     def learn(self, event: Event) -> None:
         """What the fleet knows once this event is handled."""
         program = self.programs.get(getattr(event, "replica", ""))
+        self.forgiven = ""
         if program is not None:
             self._learn_of(program, event)
             self.stirred[program.service] = self.now
@@ -168,10 +175,15 @@ class Truth:
                     if event.by_hand and self._always_on(program.service):
                         self.put_down[program.service] = self.now
                 program.told_gone = True
-            case StartFailed() | ResumeFailed():
+            case ResumeFailed():
                 program.told_over = True
             case Ready():
+                if not program.told_gone:
+                    self.interrupted.discard(program.service)
                 program.told_ready = True
+            case StartFailed():
+                self._learn_of_failure(program, event)
+                program.told_over = True
             case Drained():
                 program.told_quiet = True
             case Withdrawn():
@@ -190,3 +202,12 @@ class Truth:
                     self.uses[program.service] = self.now
             case _:
                 pass
+
+    def _learn_of_failure(self, program: Program, event: StartFailed) -> None:
+        if event.by_hand and not program.told_over and self._always_on(program.service):
+            self.put_down[program.service] = self.now
+        if event.by_hand and program.service not in self.interrupted:
+            self.interrupted.add(program.service)
+            self.forgiven = program.service
+        else:
+            self.interrupted.discard(program.service)

@@ -233,7 +233,7 @@ class World(Truth):
         def seen() -> Event:
             if program.gone or self._unlucky():
                 self._dies(program)
-                return StartFailed(effect.replica, effect.attempt, "it died")
+                return StartFailed(effect.replica, effect.attempt, "it died", program.by_hand)
             program.listening = True
             return Ready(effect.replica, effect.attempt)
 
@@ -377,12 +377,20 @@ class World(Truth):
         if program.gone:
             return
         self._dies(program)
+        program.by_hand = self.random.random() < 0.3
 
         def told() -> None:
             if not program.told_gone:
-                self.tell(Exited(replica, "exit code 1", by_hand=self.random.random() < 0.3))
+                self.tell(Exited(replica, "exit code 1", program.by_hand))
 
         self._later(self.random.choice((0.0, 0.005, 0.5)), told)
+
+    def stop_by_hand(self, replica: str) -> None:
+        """Somebody else ends it while it starts: the start that is awaited tells it."""
+        program = self.programs[replica]
+        if not program.gone and not program.told_ready and not program.stopping and program.endpoints:
+            self._dies(program)
+            program.by_hand = True
 
     def crash_as_it_gets_ready(self, replica: str) -> None:
         """The race: it dies after its success is on the way, and the death is told first."""

@@ -48,7 +48,7 @@ from services.scaler.core.events import (
     Stopped,
     Withdrawn,
 )
-from services.scaler.drivers.base import Driver, DriverError
+from services.scaler.drivers.base import Driver, DriverError, Interrupted
 from services.scaler.mesh.base import Busy, Mesh, Superseded
 
 log = logging.getLogger(__name__)
@@ -149,19 +149,22 @@ class Executor:
             await self._doors.passed(effect.service)
             running = await self._driver.start(spec, effect.replica)
             self._post(Started(effect.replica, effect.attempt, running.endpoints, running.pid))
-            await self._driver.ready(spec, effect.replica)
-            return Ready(effect.replica, effect.attempt)
+            return await self._become_ready(spec, effect)
 
         await self._answer(verb(), lambda why: StartFailed(effect.replica, effect.attempt, why))
 
     async def _watch(self, effect: Watch) -> None:
         spec = self._spec_of(effect.service)
 
-        async def verb() -> Event:
-            await self._driver.ready(spec, effect.replica)
-            return Ready(effect.replica, effect.attempt)
+        verb = self._become_ready(spec, effect)
+        await self._answer(verb, lambda why: StartFailed(effect.replica, effect.attempt, why))
 
-        await self._answer(verb(), lambda why: StartFailed(effect.replica, effect.attempt, why))
+    async def _become_ready(self, spec: Service, effect: Start | Watch) -> Event:
+        try:
+            await self._driver.ready(spec, effect.replica)
+        except Interrupted as error:
+            return StartFailed(effect.replica, effect.attempt, str(error), by_hand=True)
+        return Ready(effect.replica, effect.attempt)
 
     async def _measure(self, effect: Measure) -> None:
         try:

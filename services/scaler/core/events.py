@@ -141,6 +141,8 @@ class StartFailed:
     replica: ReplicaId
     attempt: int
     reason: str
+    by_hand: bool = False
+    """Somebody else has ended it, which says nothing about the program."""
 
 
 @dataclass(frozen=True, slots=True)

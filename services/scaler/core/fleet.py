@@ -235,7 +235,7 @@ class Fleet:
         world.queue.clear()
         for service in list(world.services.values()):
             service.demands.clear()
-            service.waking = service.pulling = service.forced = service.restarting = False
+            service.waking = service.pulling = service.forced = service.restarting = service.interrupted = False
             service.preparation, service.progress = Preparation.UNKNOWN, None
             service.queued_at, service.no_room, service.flow = None, "", None
             service.flow_at = service.released_at = float("-inf")

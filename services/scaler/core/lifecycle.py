@@ -61,9 +61,9 @@ def ready(world: World, event: Ready) -> None:
         return
     service, replica = found
     if replica.dead:
-        _crashed(world, service, replica, replica.reason)
+        _ended(world, service, replica)
         return
-    service.failure, service.retry_at = "", 0.0
+    service.failure, service.retry_at, service.interrupted = "", 0.0, False
     if len(_recent_crashes(world, service)) <= world.settings.crash_limit:
         service.failures = 0  # in a loop of crashes a start that succeeds proves nothing
     if not replica.adopted:
@@ -81,7 +81,15 @@ def start_failed(world: World, event: StartFailed) -> None:
     world.drop_replica(service, replica)
     # Whatever is missing (somebody may have removed an environment) is looked for again before the next start.
     service.preparation = Preparation.UNKNOWN
-    if service.name in world.services:
+    if service.name not in world.services:
+        return
+    if event.by_hand and not service.interrupted:
+        # Whoever waits still waits: the same wake begins once more.
+        service.interrupted = True
+        _by_somebody_else(world, service, f"while it started: {event.reason}")
+        world.touch(service.name, *service.dependents)
+    else:
+        service.put_down = event.by_hand and not service.spec.lazy
         waking.fail(world, service, event.reason)
 
 
@@ -90,24 +98,13 @@ def exited(world: World, event: Exited) -> None:
     if found is None or found[1].life is Life.STOPPING:
         return
     service, replica = found
-    # What is on demand comes back when it is wanted; what is always on is none of the hub's business any more.
     service.put_down = event.by_hand and not service.spec.lazy
     if replica.life in (Life.STARTING, Life.RESUMING):
         # The outcome that is awaited will tell; a success that was on its way already is none any more.
-        replica.dead, replica.reason = True, event.reason
+        replica.dead, replica.reason, replica.by_hand = True, event.reason, event.by_hand
         return
-    if event.by_hand:
-        _ended_by_hand(world, service, replica, event.reason)
-    else:
-        _crashed(world, service, replica, event.reason)
-
-
-def _ended_by_hand(world: World, service: ServiceState, replica: Replica, reason: str) -> None:
-    if service.put_down and not service.demands:
-        waking.end_wake(world, service)
-    left = ", and left so until somebody asks for it" if service.put_down else ""
-    world.decide(service.name, "ended", f"by somebody else{left}: {reason}")
-    _clear_away(world, service, replica)
+    replica.reason, replica.by_hand = event.reason, event.by_hand
+    _ended(world, service, replica)
 
 
 def drained(world: World, event: Drained) -> None:
@@ -186,7 +183,7 @@ def resumed(world: World, event: Resumed) -> None:
         return
     service, replica = found
     if replica.dead:
-        _crashed(world, service, replica, replica.reason)
+        _ended(world, service, replica)
         return
     replica.deaf = False
     world.used(service, "it has just been resumed")
@@ -310,10 +307,24 @@ def _stay(world: World, service: ServiceState, replica: Replica, reason: str) ->
     waking.publish(world, service, replica)
 
 
-def _crashed(world: World, service: ServiceState, replica: Replica, reason: str) -> None:
-    world.decide(service.name, "crashed", reason)
-    _clear_away(world, service, replica)
-    _count_crash(world, service, reason)
+def _ended(world: World, service: ServiceState, replica: Replica) -> None:
+    """Its program is gone, for the reason that it holds. What somebody else has ended is no crash."""
+    if replica.by_hand:
+        _by_somebody_else(world, service, replica.reason)
+        _clear_away(world, service, replica)
+    else:
+        world.decide(service.name, "crashed", replica.reason)
+        _clear_away(world, service, replica)
+        _count_crash(world, service, replica.reason)
+
+
+def _by_somebody_else(world: World, service: ServiceState, reason: str) -> None:
+    """What is on demand comes back when it is wanted; what is always on is none of the hub's business any more."""
+    service.put_down = not service.spec.lazy
+    if service.put_down and not service.demands:
+        waking.end_wake(world, service)
+    left = ", and left so until somebody asks for it" if service.put_down else ""
+    world.decide(service.name, "ended", f"by somebody else{left}: {reason}")
 
 
 def _clear_away(world: World, service: ServiceState, replica: Replica) -> None:

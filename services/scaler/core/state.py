@@ -114,6 +114,8 @@ class Replica:
     dead: bool = False
     """The program is gone; only the endpoint and what is left of the tree have to be cleared away. While a start or a
     thaw is awaited: its end was told before the outcome."""
+    by_hand: bool = False
+    """Of a dead one: somebody else has ended it."""
     deaf: bool = False
     """It no longer listens: its rest is not taken back, and ends in a stop."""
     unproven: bool = False
@@ -150,6 +152,8 @@ class ServiceState:
     """Since when it waits for a place to start; None while it does not."""
     no_room: str = ""
     """Why the queue does not let it start, for people."""
+    interrupted: bool = False
+    """Somebody else has ended a start of it since it last served or failed: the next one that is ended is a failure."""
     failures: int = 0
     retry_at: float = 0.0
     failure: str = ""

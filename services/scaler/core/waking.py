@@ -107,6 +107,7 @@ def fail(world: World, service: ServiceState, reason: str, refusal: Refusal = Re
     """A preparation or start came to nothing: everybody who waits is told why, the next attempt is put off."""
     settings = world.settings
     service.failures += 1
+    service.interrupted = False
     delay = min(settings.backoff_first * 2.0 ** min(service.failures - 1, 30), settings.backoff_most)
     service.retry_at, service.failure = world.now + delay, reason
     service.pulling = False

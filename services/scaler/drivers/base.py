@@ -8,6 +8,7 @@ milliseconds.
     DriverError
     ├── PrepareError    the platform has not got what the service needs (no network, no such package, no disk)
     ├── StartError      the program did not become ready: died, never answered, listens elsewhere
+    │   └── Interrupted     somebody else has ended it meanwhile, which says nothing about the program
     └── PauseError      the tree cannot be frozen or thawed
 """
 
@@ -35,6 +36,10 @@ class PrepareError(DriverError):
 
 
 class StartError(DriverError):
+    pass
+
+
+class Interrupted(StartError):
     pass
 
 
@@ -76,8 +81,8 @@ class Driver(Protocol):
 
     async def ready(self, service: Service, replica: ReplicaId) -> None:
         """Return at the moment the health path answers 2xx by a listener of the replica's own tree. Raises StartError
-        (died: with exit code and the last lines of its log; start_timeout: with what it does listen on). On an error
-        nothing is left of the replica."""
+        (died: with exit code and the last lines of its log; start_timeout: with what it does listen on), Interrupted
+        where the platform can tell that somebody else has ended it. On an error nothing is left of the replica."""
 
     async def pause(self, service: Service, replica: ReplicaId) -> None:
         """Freeze every process of the tree. Idempotent. Raises PauseError, and then the tree runs."""

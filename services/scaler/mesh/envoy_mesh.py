@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import time
@@ -73,6 +74,7 @@ class EnvoyMesh:
         self._inner_port = inner_edge.port
         self._catalog = Catalog()
         self._own_ports: tuple[own_ports.Address, ...] = ()
+        self._may_be_left = asyncio.Event()
         self._held = HeldChecks(demands)
         self._answers = AnswerCache()
         self._gateways = Gateways(self._folders.gate, on_gateway)
@@ -145,7 +147,7 @@ class EnvoyMesh:
 
     async def watch_ports(self) -> None:
         """See to it that the edge takes own ports when others give them up; ends when cancelled."""
-        await own_ports.watch(lambda: self._own_ports, self._files.offer_listeners)
+        await own_ports.watch(lambda: self._own_ports, self._files.offer_listeners, self._may_be_left)
 
     def publish(self, replica: ReplicaId, service: str, endpoints: Mapping[str, str]) -> None:
         self._resting.publish(replica, service, endpoints)
@@ -163,6 +165,7 @@ class EnvoyMesh:
 
     def forget(self, replica: ReplicaId) -> None:
         self._resting.forget(replica)
+        self._may_be_left.set()  # made before this hub, its container published its own ports
 
     def release(self, request_id: int, replica: ReplicaId, endpoint: str) -> None:
         self._held.release(request_id, replica, endpoint)

@@ -26,6 +26,7 @@ from tests.support.docker_hub import (
 pytestmark = [pytest.mark.docker, pytest.mark.envoy]
 
 LONG = {"idle_timeout": "5m", "stop_after": "15m"}
+IN_THE_MIDST = {"stopped": ("stop", "-t", "1"), "killed": ("kill",), "removed": ("rm", "-f")}
 AT_ONCE = 5.0
 """Seconds in which a request is answered whatever was done just before it."""
 
@@ -54,6 +55,8 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     """One hub for all tests of this module, and a service of its own for each."""
     names = ("started", "frozen", "thawed", "renamed", "killed", "stopped", "removed", "gone")
     entries = {name: web(name, rests=LONG) for name in names}
+    for how in IN_THE_MIDST:
+        entries[f"midst-{how}"] = web(f"midst-{how}", rests=LONG, environment={"START_DELAY": "1.5"})
     entries["greedy"] = web("greedy", rests=LONG, mem_limit="64m", memswap_limit="64m")
     folder = tmp_path_factory.mktemp("hands")
     with projects(folder, "yard") as [project]:
@@ -92,6 +95,17 @@ async def test_one_that_is_ended_by_hand_comes_back_with_the_next_request(
     docker(*command, yard.id(name))
     await yard.hub.until(name, "stopped")
     await yard.answers(name)
+
+
+@pytest.mark.parametrize("how", IN_THE_MIDST)
+async def test_a_request_is_answered_although_somebody_ends_what_starts_for_it(yard: Yard, how: str) -> None:
+    name = f"midst-{how}"
+    asking = asyncio.create_task(asyncio.to_thread(yard.ask, name))
+    await eventually(lambda: [one.state for one in yard.project.containers(name)] == ["running"])
+    docker(*IN_THE_MIDST[how], yard.id(name))
+    status, told = await asking
+    assert (status, told.get("service")) == (200, name), told
+    assert "by somebody else while it started" in yard.hub.said()
 
 
 async def test_one_that_is_removed_asleep_is_made_again(yard: Yard) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.docker.conftest import MakeProject, StartHub
-from tests.support.docker_hub import DockerHub, Project, docker, eventually, fetch, in_states
+from tests.support.docker_hub import DockerHub, Project, docker, eventually, fetch, in_states, prune_volumes
 from tests.support.hub import AIHUB, ASLEEP
 from tests.support.ports import free_port
 
@@ -220,7 +220,7 @@ def prune(shop: Project) -> None:
     their things."""
     own = ("--filter", f"label=com.docker.compose.project={shop.name}")
     docker("container", "prune", "-f", *own)
-    docker("volume", "prune", "-af", *own)
+    prune_volumes(*own)
 
 
 async def answers_with_its_data(shop: Project, port: int) -> None:

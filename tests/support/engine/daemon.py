@@ -16,9 +16,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.engine import debian
 from tests.support.engine.debian import unpack
 
 SOCKET = Path("/var/run/docker.sock")
+OLDEST = "20.10"
+"""The oldest engine that the hub runs on."""
+WHICH = "AIHUB_TEST_ENGINE"
+OLD = "old"
 PLUGINS = Path("/usr/local/lib/docker/cli-plugins")
 NEEDED = {"docker": "docker.io", "containerd": "docker.io", "runc": "docker.io", "iptables": "iptables"}
 # As many networks as parallel tests like; the engine's own default ends at about thirty.
@@ -123,8 +128,29 @@ def _launch(programs: Path | None) -> Engine | None:
 
 
 def programs_path() -> str:
-    """Where the programs of the engine are looked for that `start` would start, without getting any."""
+    """Where the programs of the engine are looked for that `start` would start, without getting any; with
+    AIHUB_TEST_ENGINE=old those of the oldest one that the hub runs on."""
+    if os.environ.get(WHICH) == OLD:
+        return old_path()
     return _path(folder() if (folder() / "usr/sbin/dockerd").exists() else None)
+
+
+def old_path() -> str:
+    """Where the programs of Engine 20.10 are: this system's own, where they are these, else Debian bookworm's, got
+    here. Raises NoEngine."""
+    for programs in (None, folder() / "old"):
+        path = _path(programs)
+        if (daemon := shutil.which("dockerd", path=path)) and f" {OLDEST}." in _said([daemon, "--version"]):
+            return path
+    try:
+        unpack(folder() / "old", "docker.io", suite=debian.OLD)
+    except (subprocess.CalledProcessError, OSError) as error:
+        raise NoEngine(f"Docker Engine {OLDEST} cannot be had: {error}") from error
+    return _path(folder() / "old")
+
+
+def _said(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, timeout=20).stdout
 
 
 def _path(programs: Path | None) -> str:

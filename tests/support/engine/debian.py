@@ -1,4 +1,4 @@
-"""Packages of a newer Debian suite than the system's, unpacked into a folder: what they hold runs beside the system's.
+"""Packages of another Debian suite than the system's, unpacked into a folder: what they hold runs beside the system's.
 
 Lists and cache are of their own, so nothing of the system's package state changes. The archive is the one that the
 system's own sources name.
@@ -11,14 +11,15 @@ import tempfile
 from pathlib import Path
 
 SUITE = "sid"
+OLD = "bookworm"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
-def unpack(folder: Path, *packages: str) -> None:
+def unpack(folder: Path, *packages: str, suite: str = SUITE) -> None:
     """Get the packages, none of their dependencies, and unpack them into `folder`. Raises CalledProcessError."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as work:
-        options = _options(Path(work))
+        options = _options(Path(work), suite)
         subprocess.run(["apt-get", *options, "-qq", "update"], check=True)
         subprocess.run(["apt-get", *options, "-qq", "download", *packages], check=True, cwd=work)
         for archive in sorted(Path(work).glob("*.deb")):
@@ -26,11 +27,11 @@ def unpack(folder: Path, *packages: str) -> None:
             subprocess.run(["dpkg", "-x", str(archive), str(folder)], check=True)
 
 
-def _options(work: Path) -> list[str]:
+def _options(work: Path, suite: str) -> list[str]:
     (work / "lists" / "partial").mkdir(parents=True)
     (work / "cache" / "archives" / "partial").mkdir(parents=True)
     sources = work / "sources.list"
-    sources.write_text(f"deb [signed-by={KEYRING}] {mirror()} {SUITE} main\n")
+    sources.write_text(f"deb [signed-by={KEYRING}] {mirror()} {suite} main\n")
     options = {
         "Dir::Etc::sourcelist": str(sources),
         "Dir::Etc::sourceparts": "-",

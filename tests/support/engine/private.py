@@ -45,8 +45,10 @@ class PrivateEngine:
         daemon = shutil.which("dockerd", path=path)
         if daemon is None:
             raise NoEngine("there is no dockerd: tests/support/start-engine installs one")
-        # Nothing of the machine's own configuration.
-        command = [daemon, "--host", self.host, "--config-file", "/dev/null", "--log-level", "warn"]
+        # Nothing of the machine's own configuration. Engine 20.10 takes no empty file for one.
+        nothing = self._folder / "daemon.json"
+        nothing.write_text("{}")
+        command = [daemon, "--host", self.host, "--config-file", str(nothing), "--log-level", "warn"]
         command += ["--data-root", f"{self._folder}/data", "--exec-root", f"{self._folder}/exec"]
         command += ["--pidfile", f"{self._folder}/pid", *(["--live-restore"] if self._restores else [])]
         with self._log.open("ab") as log:

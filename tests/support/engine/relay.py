@@ -1,10 +1,12 @@
 """A way to the engine that a test can cut and mend: what a restart of the engine looks like from outside, without
-touching the containers of anybody else."""
+touching the containers of anybody else. It can also lose one answer, or keep the engine's events back."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.engine.daemon import SOCKET
@@ -13,13 +15,34 @@ from tests.support.engine.daemon import SOCKET
 class Relay:
     """Listens on a unix socket of its own and passes everything on."""
 
-    def __init__(self, place: Path, target: Path = SOCKET) -> None:
+    def __init__(self, place: Path, target: Path | None = None) -> None:
+        """`target`: None for the engine that the tests run on."""
         self.host = f"unix://{place}"
         self._place = place
-        self._target = target
+        self._target = target or Path(os.environ.get("DOCKER_HOST", f"unix://{SOCKET}").removeprefix("unix://"))
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._to_lose: list[bytes] = []
+        self._events = asyncio.Event()
+        self._events.set()
+
+    def lose_answer(self, words: str) -> None:
+        """To the next request with these words in its first line: the engine carries it out, and its connection breaks
+        before the answer has come."""
+        self._to_lose.append(words.encode())
+
+    @property
+    def to_lose(self) -> int:
+        """Answers that no request has come for."""
+        return len(self._to_lose)
+
+    def hold_events(self) -> None:
+        """What the engine tells of is kept until `tell_events`."""
+        self._events.clear()
+
+    def tell_events(self) -> None:
+        self._events.set()
 
     async def mend(self) -> None:
         self._server = await asyncio.start_unix_server(self._accept, self._place)
@@ -31,6 +54,8 @@ class Relay:
             self._place.unlink(missing_ok=True)
         for writer in list(self._connections):
             writer.transport.abort()
+        for task in self._tasks:
+            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._server is not None:
             await self._server.wait_closed()
@@ -42,20 +67,54 @@ class Relay:
         self._tasks.add(own)
         inner_reader, inner_writer = await asyncio.open_unix_connection(str(self._target))
         self._connections |= {writer, inner_writer}
+        way = _Way()
         try:
-            await asyncio.gather(_pass(reader, inner_writer), _pass(inner_reader, writer))
+            with contextlib.suppress(asyncio.CancelledError):  # by `cut`
+                await asyncio.gather(self._ask(way, reader, inner_writer), self._answer(way, inner_reader, writer))
         finally:
             self._connections -= {writer, inner_writer}
             for one in (writer, inner_writer):
                 one.transport.abort()
             self._tasks.discard(own)
 
+    async def _ask(self, way: _Way, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while piece := await source.read(65536):
+                self._look_at(way, piece.partition(b"\r\n")[0])
+                target.write(piece)
+                await target.drain()
+        with contextlib.suppress(OSError):
+            if target.can_write_eof():
+                target.write_eof()
 
-async def _pass(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while piece := await source.read(65536):
-            target.write(piece)
-            await target.drain()
-    with contextlib.suppress(OSError):
-        if target.can_write_eof():
-            target.write_eof()
+    def _look_at(self, way: _Way, line: bytes) -> None:
+        if not line.endswith(b" HTTP/1.1"):
+            return
+        way.tells_events = b"/events" in line
+        for words in self._to_lose:
+            if words in line:
+                self._to_lose.remove(words)
+                way.loses = True
+                return
+
+    async def _answer(self, way: _Way, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while piece := await source.read(65536):
+                if way.loses:
+                    target.transport.abort()
+                    return
+                if way.tells_events:
+                    await self._events.wait()
+                target.write(piece)
+                await target.drain()
+        with contextlib.suppress(OSError):
+            if target.can_write_eof():
+                target.write_eof()
+
+
+@dataclass(slots=True)
+class _Way:
+    """One connection, with one request at a time."""
+
+    loses: bool = False
+    tells_events: bool = False

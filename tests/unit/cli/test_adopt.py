@@ -10,6 +10,8 @@ from click.testing import CliRunner, Result
 
 from services.cli.main import aihub
 from services.supervisor.config import Exit
+from tests.support.admin_stand_in import StandIn
+from tests.unit.cli.conftest import Commands
 
 SHOP = """
 services:
@@ -48,6 +50,29 @@ def test_adopt_and_eject_do_it_with_yes_and_say_what_comes_next(file: Path) -> N
     assert told.exit_code == 0
     assert f"removed {file.with_name('compose.override.yml')}" in told.output
     assert list(file.parent.iterdir()) == [file]
+
+
+def _up(run: Commands, file: Path, *words: str) -> str:
+    """What `up` says before it finds that a hub runs already."""
+    told = run("up", "--detach", "--driver", "docker", "--catalog", str(file), *words)
+    assert told.exit_code == Exit.WRONG_STATE
+    return told.output
+
+
+def test_up_says_where_plain_compose_knows_nothing_of_what_is_lazy(file: Path, run: Commands, hub: StandIn) -> None:
+    told = _up(run, file, "--lazy", "all")
+    assert f"note: plain `docker compose up -d` in {file.parent} knows nothing of that: it starts web, db too" in told
+    assert f"`aihub adopt {file}` lets it know" in told
+    assert f"`aihub adopt {file} --lazy web` lets it know" in _up(run, file, "--lazy", "web")
+
+
+def test_up_says_nothing_of_plain_compose_where_that_knows(file: Path, run: Commands, hub: StandIn) -> None:
+    assert _run("adopt", file, "--yes").exit_code == 0
+    assert "note:" not in _up(run, file, "--lazy", "all")
+    file.with_name("compose.override.yml").unlink()
+    file.write_text(SHOP.replace("image: x, ports", "image: x, profiles: [on-demand], ports"))
+    assert "it starts db too" in _up(run, file, "--lazy", "all")
+    assert "note:" not in _up(run, file, "--lazy", "web")
 
 
 def test_eject_shows_what_would_be_lost_and_does_it_only_with_yes(file: Path) -> None:

@@ -16,7 +16,7 @@ from services.scaler.core.effects import Refuse, Release
 from services.scaler.core.events import DemandKind, Flow, Restarted, SleepAsked, Traffic
 from services.scaler.core.fleet import Fleet
 from services.scaler.core.state import ServiceState
-from services.scaler.drivers.base import PauseError, PrepareError, StartError
+from services.scaler.drivers.base import Interrupted, PauseError, PrepareError, StartError
 from services.scaler.mesh.base import Busy, HeldRequest
 from tests.unit.control.hands import MemoryDriver, MemoryMesh
 
@@ -133,6 +133,18 @@ async def test_a_request_that_meets_a_dead_replica_waits_for_the_repair(rig: Rig
     async with asyncio.timeout(5):
         await rig.control.settled(lambda: 2 in rig.mesh.released)
     assert rig.mesh.released[2] == rig.web.replicas["web-2"].endpoints["main"]
+
+
+async def test_a_start_that_somebody_else_ends_is_begun_again_for_the_same_request(rig: Rig) -> None:
+    rig.driver.faults["ready"] = Interrupted("stopped from outside")
+    rig.ask(1)
+    await rig.until("starting")
+    while rig.driver.calls.count("ready web-1") < 1:  # noqa: ASYNC110 — a driver in memory tells nobody
+        await asyncio.sleep(0)
+    del rig.driver.faults["ready"]
+    async with asyncio.timeout(5):
+        await rig.control.settled(lambda: 1 in rig.mesh.released)
+    assert list(rig.web.replicas) == ["web-2"]
 
 
 async def test_a_command_waits_for_the_wake_and_learns_how_it_ended(rig: Rig) -> None:

@@ -22,14 +22,14 @@ from services.scaler.core.state import Life
 from tests.unit.core.scene import Scene, entry
 
 
-def fail_start(scene: Scene, reason: str = "exit code 1") -> None:
+def fail_start(scene: Scene, reason: str = "exit code 1", *, by_hand: bool = False) -> None:
     """The start that is awaited, after its preparation, comes to nothing."""
     prepare = scene.awaited.get("a")
     if isinstance(prepare, Prepare):
         scene.answer(prepare)
     start = next(one for one in scene.awaited.values() if isinstance(one, Start))
     del scene.awaited[start.replica]
-    scene.on(StartFailed(start.replica, start.attempt, reason))
+    scene.on(StartFailed(start.replica, start.attempt, reason, by_hand))
 
 
 def crash(scene: Scene) -> None:
@@ -52,6 +52,66 @@ def test_a_preparation_that_fails_tells_everybody_who_waits_why() -> None:
     demand = scene.demand("a")
     scene.on(PrepareFailed("a", scene.one(Prepare).attempt, "the disk is full"))
     assert scene.refused() == {demand: "failed"}
+
+
+def test_a_start_that_somebody_else_ends_is_begun_once_more_for_those_who_wait() -> None:
+    scene = Scene(entry("a"))
+    demand = scene.demand("a")
+    fail_start(scene, "stopped", by_hand=True)
+    assert scene.refused() == {}
+    assert (scene.service("a").failures, scene.service("a").retry_at) == (0, 0.0)
+    assert "stopped" in scene.story[-1].reason
+    scene.succeed()
+    assert scene.released() == [demand]
+
+
+def test_a_start_that_is_ended_twice_in_one_wake_is_a_failure_with_its_back_off() -> None:
+    scene = Scene(entry("a"))
+    demand = scene.demand("a")
+    fail_start(scene, by_hand=True)
+    fail_start(scene, "stopped again", by_hand=True)
+    assert scene.refused() == {demand: "failed"}
+    assert scene.service("a").retry_at == scene.now + 1.0
+    later = scene.demand("a")
+    assert scene.refused() == {later: "backoff"}
+    scene.wait(1.0)
+    scene.demand("a")
+    fail_start(scene, by_hand=True)
+    assert scene.refused() == {}
+
+
+def test_a_start_of_its_own_failing_after_one_that_was_ended_is_a_failure() -> None:
+    scene = Scene(entry("a"))
+    demand = scene.demand("a")
+    fail_start(scene, by_hand=True)
+    fail_start(scene, "exit code 1")
+    assert scene.refused() == {demand: "failed"}
+
+
+def test_each_wake_bears_one_start_that_somebody_else_ends() -> None:
+    scene = Scene(entry("a"))
+    for _ in range(3):
+        demand = scene.demand("a")
+        fail_start(scene, by_hand=True)
+        scene.succeed()
+        assert scene.released() == [demand]
+        [replica] = scene.service("a").replicas
+        scene.on(Exited(replica, "stopped", by_hand=True))
+        scene.succeed()
+    assert scene.service("a").failures == 0
+
+
+def test_the_end_by_hand_of_what_has_just_become_ready_is_no_crash() -> None:
+    scene = Scene(entry("a"))
+    demand = scene.demand("a")
+    scene.answer(scene.one(Prepare))
+    start = scene.one(Start)
+    scene.on(Started(start.replica, start.attempt, {"main": "127.0.0.1:1"}, 1))
+    scene.on(Exited(start.replica, "stopped", by_hand=True))
+    scene.on(Ready(start.replica, start.attempt))
+    scene.succeed()
+    assert scene.service("a").crashes == []
+    assert scene.released() == [demand]
 
 
 def test_a_service_that_failed_is_left_alone_and_callers_are_told_for_how_long() -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from services.scaler.drivers.docker.records import Record as Container
+from services.scaler.drivers.grudges import Grudges
 from services.scaler.drivers.process import disk, ending, logs, progress
-from services.scaler.drivers.process.measure import Meter
 from services.scaler.drivers.process.ports import NoPort, PortLeases, outside_ephemeral
 from services.scaler.drivers.process.proc import Identity, Marks, ProcessTable, lives, read
 from services.scaler.drivers.process.records import Phase, Record, Records
-from services.scaler.drivers.process.thawing import Grudges
 from services.scaler.drivers.records import RecordFolder
+from services.scaler.drivers.usage import Usage
 from tests.support.ports import free_port
 
 
@@ -187,12 +187,12 @@ def test_a_grudge_is_kept_and_lapses_with_a_changed_entry(tmp_path: Path) -> Non
 
 
 def test_cpu_counts_from_readiness_and_never_falls() -> None:
-    meter = Meter(Marks())
-    meter.restart("svc-1", 100.0)
-    assert meter.cores("svc-1", 103.0) == pytest.approx(3 / 60)
-    assert meter.cores("svc-1", 50.0) == pytest.approx(3 / 60)
-    meter.restart("svc-1", 50.0)
-    assert meter.cores("svc-1", 56.0) == pytest.approx(6 / 60)
+    usage = Usage()
+    usage.restart("svc-1", 100.0)
+    assert usage.cores("svc-1", 103.0) == pytest.approx(3 / 60)
+    assert usage.cores("svc-1", 50.0) == pytest.approx(3 / 60)
+    usage.restart("svc-1", 50.0)
+    assert usage.cores("svc-1", 56.0) == pytest.approx(6 / 60)
 
 
 def test_a_file_with_two_names_takes_its_room_once(tmp_path: Path) -> None:

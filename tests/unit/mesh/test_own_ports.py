@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from ipaddress import ip_address
 
 import pytest
 
-from services.scaler.mesh.own_ports import Address, Unheld
+from services.scaler.mesh.own_ports import INTERVAL, Address, Unheld, watch
 
 OURS = (ip_address("127.0.0.1"), 7000)
 OTHER = (ip_address("127.0.0.1"), 7001)
@@ -47,3 +49,24 @@ def test_who_listens_on_all_addresses_holds_ours(holder: str) -> None:
 def test_another_address_of_the_machine_does_not_stand_in_the_way() -> None:
     elsewhere = (ip_address("10.0.0.1"), 7000)
     assert due([[elsewhere, OTHER]] * 2) == [1]
+
+
+async def test_a_port_that_is_known_to_be_left_does_not_wait_for_the_next_look() -> None:
+    offered, looks, soon = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = (ip_address("127.0.0.1"), other.getsockname()[1])
+
+        def wanted() -> list[Address]:
+            looks.set()
+            return [port]
+
+        watching = asyncio.create_task(watch(wanted, offered.set, soon))
+        soon.set()
+        async with asyncio.timeout(INTERVAL / 2):
+            await looks.wait()
+    assert not offered.is_set()
+    soon.set()
+    async with asyncio.timeout(INTERVAL / 2):
+        await offered.wait()
+    watching.cancel()
+    await asyncio.wait({watching})

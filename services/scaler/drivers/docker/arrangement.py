@@ -71,6 +71,11 @@ class Stacks:
         self._tokens: dict[str, Token] = {}
         self._asked: dict[str, asyncio.Task[Arranged]] = {}
         self._running: set[asyncio.Task[Arranged]] = set()
+        self._turns: dict[str, asyncio.Lock] = {}
+
+    def turn(self, project: str) -> asyncio.Lock:
+        """Of runs of compose that must not meet."""
+        return self._turns.setdefault(project, asyncio.Lock())
 
     def configure(self, catalog: Catalog) -> None:
         """Take in a catalogue; what has changed is asked for again at once, where a loop runs."""

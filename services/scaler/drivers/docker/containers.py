@@ -14,26 +14,24 @@ import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from services.catalog.model import Service
 from services.compose.command import ComposeError
 from services.scaler.drivers.base import StartError
-from services.scaler.drivers.docker import naming, past_gateway
+from services.scaler.drivers.docker import naming, networks, past_gateway
 from services.scaler.drivers.docker.arrangement import Arranged, Entry, Stacks
 from services.scaler.drivers.docker.book import Book, Container, State
 from services.scaler.drivers.docker.checks import Check, words
 from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
+from services.scaler.drivers.docker.holders import Holders
 from services.scaler.drivers.docker.images import Images
+from services.scaler.drivers.docker.intents import intend
 from services.scaler.drivers.docker.outlasting import outlasting
-
-if TYPE_CHECKING:
-    from services.scaler.drivers.docker.holders import Holders
+from services.scaler.drivers.docker.output import LAST_LINES, last_lines
 
 log = logging.getLogger(__name__)
 
-_LAST_LINES = 8
-_LONGEST_LINE = 400
 _REMOVAL = 15.0
 _LEAVING = ("marked for removal", "removal of container", "is dead")
 _AS_THEY_ARE: Mapping[int, int] = MappingProxyType({})
@@ -136,15 +134,22 @@ class Containers:
     async def _create(
         self, arranged: Arranged, name: str, replicas: int, *, recreate: bool = False, fitting_too: bool = False
     ) -> None:
-        await outlasting(
-            self._engine, lambda: arranged.compose.create(name, replicas, recreate, fitting_too=fitting_too)
-        )
+        async with networks.turn(self._engine, self._stacks, arranged):
+            await outlasting(
+                self._engine, lambda: arranged.compose.create(name, replicas, recreate, fitting_too=fitting_too)
+            )
+
+    async def bring_up(self, arranged: Arranged, name: str) -> None:
+        """By compose, with what it depends on. Raises ComposeError, EngineAway, EngineRefused."""
+        async with networks.turn(self._engine, self._stacks, arranged):
+            await arranged.compose.up([name])
+        await self.learn(arranged.stack.project, name)
 
     async def _delete(self, container: str) -> None:
         try:
             await self._engine.delete(f"containers/{container}")
         except EngineRefused as error:
-            if error.status != 404 and not is_leaving(error):
+            if not is_leaving(error):
                 raise
 
     async def _until_removed(self, container: str) -> None:
@@ -197,31 +202,21 @@ class Containers:
 
     async def pause(self, container: str) -> bool:
         """Whether it ran before."""
-        return await self._intend(f"containers/{container}/pause", "already paused")
+        return await intend(self._engine, f"containers/{container}/pause", "already paused")
 
     async def unpause(self, container: str) -> bool:
         """Whether it was frozen before."""
-        return await self._intend(f"containers/{container}/unpause", "not paused")
+        return await intend(self._engine, f"containers/{container}/unpause", "not paused")
 
     async def stop(self, container: str, grace: float) -> None:
         """Thawed, its own stop signal, grace (whole seconds, rounded up), SIGKILL. One that is gone is a success."""
-        await self._intend(f"containers/{container}/unpause", "not paused", "not running", "No such container")
-        await self._intend(f"containers/{container}/stop", "No such container", t=math.ceil(grace))
+        await intend(self._engine, f"containers/{container}/unpause", "not paused", "not running", "No such container")
+        await intend(self._engine, f"containers/{container}/stop", "No such container", t=math.ceil(grace))
 
     async def kill(self, container: str) -> bool:
         """Whether it ran."""
-        await self._intend(f"containers/{container}/unpause", "not paused", "not running", "No such container")
-        return await self._intend(f"containers/{container}/kill", "not running", "No such container")
-
-    async def _intend(self, path: str, *fine: str, **params: Any) -> bool:
-        """`fine`: what the engine says where it was so already; whether it was not."""
-        try:
-            await self._engine.post(path, **params)
-        except EngineRefused as error:
-            if not any(word in str(error) for word in fine):
-                raise
-            return False
-        return True
+        await intend(self._engine, f"containers/{container}/unpause", "not paused", "not running", "No such container")
+        return await intend(self._engine, f"containers/{container}/kill", "not running", "No such container")
 
     # -- what is known of one ------------------------------------------------------------------------------------------
 
@@ -272,7 +267,7 @@ class Containers:
     async def last_words(self, container: str) -> str:
         """The end of what it logged, ready to follow a reason; empty where it said nothing."""
         try:
-            said = await self._engine.get(f"containers/{container}/logs", stdout=True, stderr=True, tail=_LAST_LINES)
+            said = await self._engine.get(f"containers/{container}/logs", stdout=True, stderr=True, tail=LAST_LINES)
         except (EngineRefused, EngineAway):
             return ""
         lines = last_lines(said if isinstance(said, bytes) else b"")
@@ -323,13 +318,3 @@ def how(state: Mapping[str, Any], *, oom: bool = False) -> str:
         return f"was ended by {signal.Signals(code - 128).name}" if code > 128 else f"exited with code {code}"
     except ValueError:
         return f"exited with code {code}"
-
-
-def last_lines(raw: bytes) -> list[str]:
-    """Of a log as the engine sends it: in frames, or plain where the container has a terminal."""
-    text, rest = b"", raw
-    while len(rest) >= 8 and rest[0] in (0, 1, 2) and rest[1:4] == b"\0\0\0":
-        length = int.from_bytes(rest[4:8], "big")
-        text, rest = text + rest[8 : 8 + length], rest[8 + length :]
-    lines = (text + rest).decode(errors="replace").splitlines()
-    return [line.rstrip()[:_LONGEST_LINE] for line in lines if line.strip()][-_LAST_LINES:]

@@ -87,7 +87,9 @@ async def prune(
         try:
             for one in present:
                 await engine.delete(f"containers/{one.id}")
-            await engine.delete(f"images/{_image(stacks, service)}")
+            image = f"images/{_image(stacks, service)}"
+            await engine.get(f"{image}/json")  # one that is not here is not told as removed
+            await engine.delete(image)
         except EngineRefused as error:
             if error.status != 404:
                 kept[service.name] = str(error)

@@ -20,6 +20,7 @@ from services.scaler.core.events import Adopted, Measured, ReplicaId
 from services.scaler.drivers.background import Background
 from services.scaler.drivers.base import (
     DriverError,
+    Interrupted,
     PauseError,
     Post,
     PrepareError,
@@ -45,11 +46,10 @@ from services.scaler.drivers.docker.records import Phase, Record, Records
 from services.scaler.drivers.docker.replica import Replica
 from services.scaler.drivers.docker.roster import Roster, told
 from services.scaler.drivers.docker.watch import Watch
-from services.scaler.drivers.process.thawing import Grudges
+from services.scaler.drivers.grudges import Grudges
 
 log = logging.getLogger(__name__)
 
-_ANSWER_AFTER_THAW = 30.0
 _NEWS = 5.0
 """Seconds in which an end that the engine has confirmed is told by its events too."""
 _AFTER_SERVING = 0.25
@@ -228,7 +228,7 @@ class DockerDriver:
         try:
             await readiness.until_ready(service, live)
         except readiness.Died as error:
-            raise StartError(await self._died(service, live, "before it was ready")) from error
+            raise await self._died(service, live, "before it was ready") from error
         except StartError as error:
             words = await self._containers.last_words(live.record.container)
             await self._abandon(live)
@@ -236,15 +236,16 @@ class DockerDriver:
         self._roster.phase(live, Phase.READY)
         live.is_gone()
         if live.ended.done():
-            raise StartError(await self._died(service, live, "when it had just become ready"))
+            raise await self._died(service, live, "when it had just become ready")
         self._background.begin(self._count_from_here(live))
 
-    async def _died(self, service: Service, live: Replica, when: str) -> str:
+    async def _died(self, service: Service, live: Replica, when: str) -> StartError:
         live.stopping = True
         manner = await self._containers.manner(live.record.container, oom=live.oom)
         words = await self._containers.last_words(live.record.container)
         self._leave(live)
-        return f"{service.name} {manner} {when}{words}"
+        kind = Interrupted if live.was_told_to_end() else StartError
+        return kind(f"{service.name} {manner} {when}{words}")
 
     # -- rest ----------------------------------------------------------------------------------------------------------
 
@@ -281,10 +282,7 @@ class DockerDriver:
         async with live.verb:
             self._living(replica)
             try:
-                await self._thaw(live)
-                live.meddled = False
-                live.become(Phase.READY)
-                said = await readiness.until_back(service, live, _ANSWER_AFTER_THAW)
+                said = await thawing.bring_back(service, live, self._thaw)
             except (EngineRefused, EngineAway) as error:
                 said = str(error)
         if said is not None:

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 OLDEST = (1, 41)
 """Engine 20.10."""
 _USUAL = "unix:///var/run/docker.sock"
+_NOT_FOUND = 404
 _UNREACHED = 900
 """aiodocker's own status of a connection that could not be made."""
 _RETRY_FIRST = 0.05
@@ -42,11 +43,13 @@ class EngineAway(OSError):
 
 
 class EngineRefused(Exception):
-    """The engine answered with an error; `status` as in HTTP, the message in its own words."""
+    """The engine answered with an error; `status` as in HTTP, the message in its own words. `repeated`: the answer to
+    an earlier try of this request was lost, so that it may have been carried out."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+        self.repeated = False
 
 
 class Engine:
@@ -100,21 +103,30 @@ class Engine:
     async def post(self, path: str, body: Any = None, **params: Any) -> Any:
         return await self.call("POST", path, params, body)
 
-    async def delete(self, path: str, **params: Any) -> Any:
-        return await self.call("DELETE", path, params)
+    async def delete(self, path: str, **params: Any) -> None:
+        """What is gone already is a success; who has removed it cannot be told."""
+        try:
+            await self.call("DELETE", path, params)
+        except EngineRefused as error:
+            if error.status != _NOT_FOUND:
+                raise
 
     async def call(self, method: str, path: str, params: Params, body: Any = None) -> Any:
         """One request that may be repeated. Raises EngineRefused, and EngineAway when patience is over."""
-        begun = time.monotonic()
-        pause = _RETRY_FIRST
+        pause, failing_since = _RETRY_FIRST, float("inf")
         while True:
             try:
                 async with self.raw(method, path, params, body) as answer:
                     text = await answer.read()
                     return json.loads(text) if answer.content_type == "application/json" and text else text
             except (EngineAway, aiohttp.ClientError) as error:
-                if time.monotonic() + pause > begun + self._patience:
+                # Not since it was asked: what waits for an end may have been answered for minutes.
+                failing_since = min(failing_since, time.monotonic())
+                if time.monotonic() + pause > failing_since + self._patience:
                     raise (error if isinstance(error, EngineAway) else self.away(error)) from error
+            except EngineRefused as error:
+                error.repeated = failing_since < float("inf")
+                raise
             await asyncio.sleep(pause)
             pause = min(pause * 2, _RETRY_LONGEST)
 

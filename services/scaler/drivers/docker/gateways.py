@@ -22,6 +22,7 @@ from typing import Any
 
 from services.catalog.inside import InsideNetwork
 from services.layout import Layout
+from services.scaler.drivers.docker import intents
 from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
 from services.scaler.drivers.docker.images import Images
 from services.scaler.drivers.docker.keeper import DATA, mark
@@ -116,8 +117,7 @@ class InnerGateways:
             try:
                 await self._engine.delete(f"networks/{self._hub_network}")
             except EngineRefused as error:
-                if error.status != 404:
-                    log.warning("network %s stays: %s", self._hub_network, error)
+                log.warning("network %s stays: %s", self._hub_network, error)
 
     def let_go(self) -> None:
         """Leave them as they are, for a scaler that comes after this one."""
@@ -177,8 +177,7 @@ class InnerGateways:
                 await self._connect(gateway.container, network.name, ())
 
     async def _connect(self, container: str, network: str, aliases: Sequence[str]) -> None:
-        endpoint = {"Container": container, "EndpointConfig": {"Aliases": list(aliases)}}
-        await self._engine.post(f"networks/{network}/connect", endpoint)
+        await intents.connect(self._engine, container, network, {"Aliases": list(aliases)})
 
     async def _start(self, name: str, container: str) -> None:
         config = self._bootstrap(name)
@@ -190,16 +189,15 @@ class InnerGateways:
         image = await self._image()
         await self._make_hub_network()
         config = self._bootstrap(name)
-        made = await self._engine.post(
-            "containers/create", self._description(image, name, config), name=f"aihub-{self._mark}-gateway-{name}"
-        )
+        description = self._description(image, name, config)
+        made = await intents.create(self._engine, description, f"aihub-{self._mark}-gateway-{name}")
         try:
             for network in networks:
                 aliases = sorted(alias for where, alias in names if where == network.name)
-                await self._connect(made["Id"], network.name, aliases)
-            await self._engine.post(f"containers/{made['Id']}/start")
+                await self._connect(made, network.name, aliases)
+            await self._engine.post(f"containers/{made}/start")
         except BaseException:
-            await self._remove(made["Id"])
+            await self._remove(made)
             raise
         return name
 
@@ -263,7 +261,7 @@ class InnerGateways:
         try:
             await self._engine.delete(f"containers/{container}", force=True)
         except EngineRefused as error:
-            if error.status not in (404, 409):
+            if error.status != 409:
                 raise
 
 

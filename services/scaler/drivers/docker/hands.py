@@ -1,7 +1,7 @@
 """Somebody else's hand: containers that are started, stopped, frozen, thawed or removed by others, or die.
 
 Owns what such a change means and the news of it. Our own verbs leave a word with the replica first (`stopping`,
-`expected`), so that their events are no news. Containers of no service of the catalogue are none of our business.
+`ours`), so that their events are no news. Containers of no service of the catalogue are none of our business.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _THAWED_TO_END = 0.1
 """Seconds after which a thaw was not the beginning of a stop."""
+_ECHO_OVER = 0.5
+"""Seconds after which what the engine says of a container is no echo of a state before."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
@@ -83,14 +85,15 @@ class Hands:
                 pass
 
     def _news(self, live: Replica, change: Change) -> None:
-        if change.what in live.expected:
-            live.expected.remove(change.what)
+        if live.counts_off(change.what):
             return
         if live.stopping or live.record.phase is Phase.STARTING:
             return  # Whoever waits for its end or its readiness sees it there.
         match change.what:
             case What.ENDED | What.REMOVED:
                 self._spawn(self._bury(live))
+            case What.PAUSED if live.may_be_echo():
+                self._spawn(self._frozen(live))
             case What.PAUSED:
                 self._meddled(live, "paused", live.record.phase is Phase.PAUSED)
             case What.UNPAUSED:
@@ -98,9 +101,17 @@ class Hands:
             case _:
                 pass
 
+    async def _frozen(self, live: Replica) -> None:
+        """Frozen and thawed in quick succession, the engine's runtime tells it of the freeze after we had it thawed:
+        then it says that the container is frozen, which it is not, and a moment later that it was thawed."""
+        await asyncio.sleep(_ECHO_OVER)
+        now = self._book.get(live.record.container)
+        if now is not None and now.state is State.PAUSED and not (live.ended.done() or live.stopping):
+            self._meddled(live, "paused", live.record.phase is Phase.PAUSED)
+
     async def _thawed(self, live: Replica) -> None:
         """To stop a frozen container the engine thaws it first, and says afterwards what it was told."""
-        await asyncio.sleep(_THAWED_TO_END)
+        await asyncio.sleep(_ECHO_OVER if live.may_be_echo() else _THAWED_TO_END)
         now = self._book.get(live.record.container)
         runs = now is not None and now.state is State.RUNNING
         if runs and not (live.ended.done() or live.stopping or live.was_told_to_end()):
@@ -130,6 +141,7 @@ class Hands:
     def look_again(self) -> None:
         """The engine was away: what seems to run as before may have been ended and started anew meanwhile."""
         for live in self._roster:
+            live.lose_events()
             if live.record.phase is not Phase.STARTING and not live.ended.done():
                 self._spawn(self._compare(live))
 

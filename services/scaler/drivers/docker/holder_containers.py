@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from services.scaler.drivers.docker import intents
 from services.scaler.drivers.docker.engine import Engine, EngineRefused
 from services.scaler.drivers.docker.holder_text import Holding, description, endpoints_config
 from services.scaler.drivers.docker.keeper import DATA, Keeper
@@ -61,12 +62,10 @@ class HolderContainers:
         """Its id; not started yet."""
         labels = {DATA: self._mark, HOLDER: holding.whose, _MADE_FROM: digest(holding)}
         told = description(holding, await self._keeper.image(), labels)
-        container = str((await self._engine.post("containers/create", told, name=holding.name))["Id"])
+        container = await intents.create(self._engine, told, holding.name)
         try:
             for network, endpoint in endpoints_config(holding)[1:]:
-                await self._engine.post(
-                    f"networks/{network}/connect", {"Container": container, "EndpointConfig": endpoint}
-                )
+                await intents.connect(self._engine, container, network, endpoint)
         except BaseException:
             await self.remove(container)
             raise
@@ -87,7 +86,7 @@ class HolderContainers:
         try:
             await self._engine.delete(f"containers/{container}", force=True)
         except EngineRefused as error:
-            if error.status not in (404, 409):
+            if error.status != 409:
                 raise
 
     def is_ours(self, container: str) -> bool:

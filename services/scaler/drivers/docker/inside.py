@@ -15,6 +15,7 @@ from services.catalog.inside import InsideNetwork
 from services.catalog.model import Catalog, Stack
 from services.compose.command import ComposeCli, ComposeError
 from services.layout import Layout
+from services.scaler.drivers.docker import networks
 from services.scaler.drivers.docker.arrangement import Arranged, Stacks
 from services.scaler.drivers.docker.engine import Engine, EngineRefused
 from services.scaler.drivers.docker.keeper import Keeper
@@ -57,14 +58,13 @@ class Inside:
 
     async def make_missing(self, arranged: Arranged, wanted: Collection[str]) -> None:
         """Of the project's networks those `wanted`, by the engine's names. Raises EngineAway, EngineRefused."""
-        present = {row["Name"] for row in await self._engine.get("networks")}
-        missing = {
-            key: dict(said)
-            for key, said in arranged.networks.items()
-            if said.get("name", key) in wanted and said.get("name", key) not in present and not said.get("external")
-        }
-        if not missing:
-            return
+        async with networks.turn(self._engine, self._stacks, arranged):
+            there_not = await networks.missing(self._engine, arranged)
+            missing = {key: dict(said) for key, said in there_not.items() if said.get("name", key) in wanted}
+            if missing:
+                await self._make(arranged, missing)
+
+    async def _make(self, arranged: Arranged, missing: Mapping[str, Any]) -> None:
         stack = arranged.stack
         file = self._layout.compose / f"{stack.project}.networks.json"
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from typing import Any
 
 from services.catalog.model import Catalog
 from services.layout import Layout
+from services.scaler.drivers.docker import intents
 from services.scaler.drivers.docker.arrangement import Arranged
 from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
 from services.scaler.drivers.docker.images import Images, tar
@@ -85,8 +86,8 @@ class Keeper:
         return reference
 
     async def _make(self, volumes: Sequence[str], told: str) -> None:
-        made = await self._engine.post(
-            "containers/create",
+        made = await intents.create(
+            self._engine,
             {
                 "Image": await self.image(),
                 "Labels": {DATA: self._mark, _ROLE: "1", _VOLUMES: told},
@@ -104,9 +105,9 @@ class Keeper:
                     "LogConfig": {"Type": "none"},
                 },
             },
-            name=f"aihub-{self._mark}-keeper-{hashlib.sha256(told.encode()).hexdigest()[:8]}-{os.urandom(2).hex()}",
+            f"aihub-{self._mark}-keeper-{hashlib.sha256(told.encode()).hexdigest()[:8]}-{os.urandom(2).hex()}",
         )
-        await self._engine.post(f"containers/{made['Id']}/start")
+        await self._engine.post(f"containers/{made}/start")
 
     async def _present(self) -> list[Mapping[str, Any]]:
         label = [f"{DATA}={self._mark}", _ROLE]
@@ -121,7 +122,7 @@ class Keeper:
         try:
             await self._engine.delete(f"containers/{container}", force=True)
         except EngineRefused as error:
-            if error.status not in (404, 409):
+            if error.status != 409:
                 raise
 
     def _machine(self) -> str:

@@ -18,6 +18,7 @@ from services.catalog.model import Service, Volume
 from services.compose.command import ComposeError
 from services.layout import Layout
 from services.scaler.drivers.base import ProgressReport
+from services.scaler.drivers.docker import intents
 from services.scaler.drivers.docker.arrangement import Stacks
 from services.scaler.drivers.docker.book import Book, Container, State
 from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
@@ -155,7 +156,7 @@ class VolumeKeeping:
         with _told(service, f"it cannot be told to {verb}"):
             mine = [one for one in self._containers_of(service) if one.state is state]
             for one in mine:
-                await self._engine.post(f"containers/{one.id}/{verb}")
+                await intents.intend(self._engine, f"containers/{one.id}/{verb}", "already paused", "not paused")
             return bool(mine)
 
     async def _shell(self, service: Service, volumes: Mapping[str, str], script: str) -> None:
@@ -204,12 +205,12 @@ class VolumeKeeping:
         if script is not None:
             said |= {"Entrypoint": ["sh", "-c"], "Cmd": [script]}
         name = f"aihub-{self._mark}-copy-{os.urandom(4).hex()}"
-        made = await self._engine.post("containers/create", said, name=name)
+        made = await intents.create(self._engine, said, name)
         try:
-            yield made["Id"]
+            yield made
         finally:
             try:
-                await self._engine.delete(f"containers/{made['Id']}", force=True)
+                await self._engine.delete(f"containers/{made}", force=True)
             except (EngineRefused, EngineAway) as error:
                 log.warning("%s is left behind: %s", name, error)
 

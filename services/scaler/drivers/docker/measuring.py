@@ -6,17 +6,17 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from services.catalog.model import Catalog, Service
+from services.catalog.model import Catalog
 from services.scaler.core.events import Deaf, Measured, ReplicaId
 from services.scaler.drivers.base import Post
 from services.scaler.drivers.docker import past_gateway, readiness
 from services.scaler.drivers.docker.engine import Engine
 from services.scaler.drivers.docker.records import Phase
 from services.scaler.drivers.docker.replica import Replica
-from services.scaler.drivers.docker.sizes import WINDOW, Meter, Reading
+from services.scaler.drivers.docker.sizes import Meter
+from services.scaler.drivers.usage import Usage
 
 _BUSY_ANSWER = 1.0
-_SHORTEST_WINDOW = 1.0
 _LISTEN_EVERY = 4.0
 """Seconds between two looks at a listener that is there."""
 _DEAF_AFTER = 4.0
@@ -28,6 +28,7 @@ class Measuring:
     def __init__(self, engine: Engine, post: Post) -> None:
         self._engine = engine
         self._meter = Meter(engine)
+        self._usage = Usage()
         self._post = post
         self._turn = asyncio.Lock()
         self._deaf_since: dict[ReplicaId, float] = {}
@@ -42,23 +43,20 @@ class Measuring:
         busy = await asyncio.gather(*(self._busy(live, catalog) for live in wanted))
         past = await asyncio.gather(*(self._past_gateway(live) for live in wanted))
         return [
-            self._measured(live, found, catalog.services.get(live.record.service), is_busy, callers)
+            self._usage.measured(
+                *(live.id, found.memory, found.cpu_seconds, is_busy, catalog.services.get(live.record.service), callers)
+            )
             for live, is_busy, callers in zip(wanted, busy, past, strict=True)
             if (found := readings.get(live.id)) is not None
         ]
 
-    def _measured(self, live: Replica, found: Reading, service: Service | None, busy: bool, callers: int) -> Measured:
-        minute = self._meter.cores(live.id, found.cpu_seconds)
-        window = max(_SHORTEST_WINDOW, min(service.scaling.idle_timeout, WINDOW)) if service else WINDOW
-        return Measured(live.id, found.memory, minute, busy, self._meter.lately(live.id, window), callers)
-
     async def count_from_here(self, live: Replica) -> None:
         readings = await self._meter.read({live.id: (live.record.container, live.record.pid)})
         if (found := readings.get(live.id)) is not None:
-            self._meter.restart(live.id, found.cpu_seconds)
+            self._usage.restart(live.id, found.cpu_seconds)
 
     def forget(self, replica: ReplicaId) -> None:
-        self._meter.forget(replica)
+        self._usage.forget(replica)
         self._deaf_since.pop(replica, None)
         self._heard.pop(replica, None)
 

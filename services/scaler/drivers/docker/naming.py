@@ -11,7 +11,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from services.catalog.model import Service
-from services.scaler.drivers.docker.engine import Engine, EngineRefused
+from services.scaler.drivers.docker import intents
+from services.scaler.drivers.docker.engine import Engine
 
 _KEPT = ("IPAMConfig", "Links", "MacAddress", "DriverOpts", "GwPriority")
 _SHORT_ID = 12
@@ -49,11 +50,7 @@ async def take_names(engine: Engine, inspected: Mapping[str, Any], wanted: Colle
         name: {} for name in wanted if name not in inspected["NetworkSettings"]["Networks"]
     }
     for network in anew:
-        await engine.post(f"networks/{network}/disconnect", {"Container": container, "Force": True})
+        await intents.disconnect(engine, container, network)
     for network, endpoint in {**lost, **anew}.items():
-        try:
-            await engine.post(f"networks/{network}/connect", {"Container": container, "EndpointConfig": endpoint})
-        except EngineRefused as error:
-            if "already exists in network" not in str(error):
-                raise
+        await intents.connect(engine, container, network, endpoint)
     return bool(anew or lost)

@@ -84,10 +84,9 @@ class Preparing:
         own = service.containers
         try:
             arranged = await self._stacks.of(own.stack)
-            await arranged.compose.up([own.name])
+            await self._containers.bring_up(arranged, own.name)
         except (ComposeError, KeyError) as error:
             raise StartError(f"{service.name}: {error}") from error
-        await self._containers.learn(own.stack, own.name)
 
     def _check_whose(self, service: Service) -> None:
         """Raises StartError where somebody else runs compose and has not started the service (yet)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from services.scaler.drivers.docker.book import What
@@ -14,6 +14,19 @@ from services.scaler.drivers.docker.records import Phase, Record
 
 _TO_END = 60.0
 """Seconds that a program may take to end after a signal, for that to be the reason."""
+_TOLD_WITHIN = 10.0
+"""Seconds after the engine's answer in which the event of what we did comes, if ever."""
+_ECHO = 10.0
+"""Seconds after a verb of ours in which the engine may still tell of what was before it."""
+
+
+@dataclass(slots=True, eq=False)
+class _Word:
+    """That an event will be of our own doing."""
+
+    what: What
+    until: float = float("inf")
+    """By the loop's clock; without end while the engine has not answered."""
 
 
 class Replica:
@@ -23,8 +36,10 @@ class Replica:
         """Held by the verb that is under way: verbs on one replica follow each other."""
         self.stopping = False
         """Somebody asked for its end: its exit is no news."""
-        self.expected: list[What] = []
+        self._expected: list[_Word] = []
         """Events that will come of what we did ourselves: they are no news."""
+        self._acted_at = float("-inf")
+        """When a verb of ours on it was last answered."""
         self.meddled = False
         """Somebody else froze or thawed it, and that has been told."""
         self.oom = False
@@ -87,13 +102,35 @@ class Replica:
 
     async def ours(self, what: What, verb: Callable[[str], Awaitable[bool]]) -> None:
         """Freeze or thaw its container: the event of it is no news, and none comes where it was so already."""
-        self.expected.append(what)
+        word = _Word(what)
+        self._expected.append(word)
         done = False
         try:
             done = await verb(self.record.container)
         finally:
-            if not done and what in self.expected:
-                self.expected.remove(what)
+            self._acted_at = asyncio.get_running_loop().time()
+            if done:
+                word.until = self._acted_at + _TOLD_WITHIN
+            elif word in self._expected:
+                self._expected.remove(word)
+
+    def counts_off(self, what: What) -> bool:
+        """Whether an event is of what we did ourselves; each deed has one."""
+        now = asyncio.get_running_loop().time()
+        self._expected = [word for word in self._expected if word.until > now]
+        mine = next((word for word in self._expected if word.what is what), None)
+        if mine is not None:
+            self._expected.remove(mine)
+        return mine is not None
+
+    def lose_events(self) -> None:
+        """Events may have been lost, and a listing has told what they left: deeds that are done have none to come."""
+        self._expected = [word for word in self._expected if word.until == float("inf")]
+
+    def may_be_echo(self) -> bool:
+        """Whether a verb of ours was answered so lately that the engine may still tell of a state before it: it takes
+        in its runtime's own news late, and believes them."""
+        return asyncio.get_running_loop().time() - self._acted_at < _ECHO
 
 
 def _runs(pid: int) -> bool:

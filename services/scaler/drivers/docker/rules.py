@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from services.layout import Layout
-from services.scaler.drivers.docker.containers import last_lines
+from services.scaler.drivers.docker import intents
 from services.scaler.drivers.docker.engine import Engine, EngineRefused
 from services.scaler.drivers.docker.gateways import namespaces_mount, pack
 from services.scaler.drivers.docker.images import Images
 from services.scaler.drivers.docker.keeper import DATA, mark
+from services.scaler.drivers.docker.output import last_lines
 
 FIRST_DOOR = 61_000
 FIRST_PAST = 62_000
@@ -43,8 +45,8 @@ class Rules:
         if not ports:
             return
         folders = sorted({str(Path(namespace).parent) for namespace in ports})
-        made = await self._engine.post(
-            "containers/create",
+        container = await intents.create(
+            self._engine,
             {
                 "Image": await self._image(),
                 "Cmd": ["-c", script(ports)],
@@ -59,8 +61,8 @@ class Rules:
                     "Mounts": [namespaces_mount(folder) for folder in folders],
                 },
             },
+            f"aihub-{mark(self._layout)}-rules-{os.urandom(4).hex()}",
         )
-        container = made["Id"]
         try:
             await self._engine.post(f"containers/{container}/start")
             code = (await self._engine.post(f"containers/{container}/wait"))["StatusCode"]

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,6 @@ from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefu
 
 log = logging.getLogger(__name__)
 
-WINDOW = 60.0
 _ROOT = Path("/sys/fs/cgroup")
 
 
@@ -46,7 +43,6 @@ class Meter:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._groups: dict[int, Groups | None] = {}
-        self._usage: dict[ReplicaId, deque[tuple[float, float]]] = {}
 
     async def read(self, wanted: Mapping[ReplicaId, tuple[str, int | None]]) -> Mapping[ReplicaId, Reading]:
         """Replica → container and its first pid. What has gone is absent from the answer."""
@@ -55,30 +51,6 @@ class Meter:
         told = await asyncio.gather(*(self._by_engine(wanted[replica][0]) for replica in missing))
         asked = {replica: reading for replica, reading in zip(missing, told, strict=True) if reading is not None}
         return {**by_file, **asked}
-
-    def restart(self, replica: ReplicaId, cpu_seconds: float) -> None:
-        """Count from here: the replica has become ready or was thawed."""
-        self._usage[replica] = deque([(time.monotonic(), cpu_seconds)])
-
-    def cores(self, replica: ReplicaId, cpu_seconds: float) -> float:
-        """Take in one more reading; CPU seconds of the last minute, divided by a minute."""
-        samples = self._usage.setdefault(replica, deque())
-        now = time.monotonic()
-        samples.append((now, max(cpu_seconds, samples[-1][1]) if samples else cpu_seconds))
-        while len(samples) > 1 and samples[1][0] <= now - WINDOW:
-            samples.popleft()
-        return (samples[-1][1] - samples[0][1]) / WINDOW
-
-    def lately(self, replica: ReplicaId, window: float) -> float:
-        """CPU seconds a second over the last `window` seconds, or since counting began where that was not half as long
-        ago. As of the last reading."""
-        samples = self._usage[replica]
-        now, used = samples[-1]
-        before = next((one for one in reversed(samples) if one[0] <= now - window), samples[0])
-        return (used - before[1]) / max(now - before[0], window / 2)
-
-    def forget(self, replica: ReplicaId) -> None:
-        self._usage.pop(replica, None)
 
     def _by_file(self, wanted: Mapping[ReplicaId, tuple[str, int | None]]) -> dict[ReplicaId, Reading]:
         pids = {pid for _, pid in wanted.values() if pid}

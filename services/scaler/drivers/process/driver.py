@@ -22,6 +22,7 @@ from services.layout import Layout
 from services.scaler.core.events import Adopted, Exited, Measured, ReplicaId
 from services.scaler.drivers.background import Background
 from services.scaler.drivers.base import PauseError, Post, ProgressReport, Running, StartError
+from services.scaler.drivers.grudges import Grudges
 from services.scaler.drivers.process import adoption, disk, ending, logs, noticing, readiness, spawn, thawing
 from services.scaler.drivers.process.install import Installer
 from services.scaler.drivers.process.keeping import FolderKeeping
@@ -32,6 +33,7 @@ from services.scaler.drivers.process.proc import boot, identify, lives
 from services.scaler.drivers.process.records import Phase, Record, Records
 from services.scaler.drivers.process.replica import Replica
 from services.scaler.drivers.process.startup import until_back, until_ready
+from services.scaler.drivers.usage import Usage
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +59,12 @@ class ProcessDriver:
         self._platform = detect(owner(layout.data), containment)
         self._records = Records(layout.replicas)
         self._ports = PortLeases(layout.data)
-        self._grudges = thawing.Grudges(layout.state / "not-pausable.json")
+        self._grudges = Grudges(layout.state / "not-pausable.json")
         self._installer = Installer(layout, self._platform.mark("~install"), disk_floor)
         self.keeping = FolderKeeping(layout, self._installer)
         self._logs = logs.LogKeeper(layout.logs, disk_floor)
         self._meter = Meter(self._platform.marks)
+        self._usage = Usage()
         self._measuring = asyncio.Lock()
         self._replicas: dict[ReplicaId, Replica] = {}
         self._catalog = Catalog()
@@ -294,7 +297,7 @@ class ProcessDriver:
         self._records.remove(replica)
         if not published:
             self._ports.end(replica)
-        self._meter.forget(replica)
+        self._usage.forget(replica)
 
     def _on_exit(self, live: Replica) -> None:
         if live.stopping or live.record.phase is Phase.STARTING:
@@ -323,7 +326,9 @@ class ProcessDriver:
                 self._post(event)
         busy = await asyncio.gather(*(self._busy(live) for live in wanted))
         return [
-            self._meter.measured(live.id, found, is_busy, self._catalog.services.get(live.record.service))
+            self._usage.measured(
+                *(live.id, found.memory, found.cpu_seconds, is_busy, self._catalog.services.get(live.record.service))
+            )
             for live, is_busy in zip(wanted, busy, strict=True)
             if (found := readings.get(live.id)) is not None
         ]
@@ -342,7 +347,7 @@ class ProcessDriver:
             return
         await live.enclosed()
         await live.gathered()
-        self._meter.restart(live.id, await asyncio.to_thread(self._meter.cpu_seconds, live))
+        self._usage.restart(live.id, await asyncio.to_thread(self._meter.cpu_seconds, live))
         if not live.record.exposed:
             await self._end_if_exposed(live)
 

@@ -7,21 +7,14 @@ only when the resident size has changed. CPU is what the tree has used including
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from services.catalog.model import Service
-from services.scaler.core.events import Measured, ReplicaId
+from services.scaler.core.events import ReplicaId
 from services.scaler.drivers.process.containment import CgroupTree
 from services.scaler.drivers.process.proc import TICKS, Identity, Marks, Process, ProcessTable, proportional, resident
 from services.scaler.drivers.process.replica import Replica
-
-_WINDOW = 60.0
-_SHORTEST_WINDOW = 1.0
-"""Seconds; CPU is counted in hundredths of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +25,9 @@ class Reading:
     frozen: bool
 
 
-@dataclass(slots=True)
-class _Usage:
-    samples: deque[tuple[float, float]] = field(default_factory=deque)
-    """Moment and CPU seconds used until then; the oldest is just outside the window or where counting began."""
-
-
 class Meter:
     def __init__(self, marks: Marks) -> None:
         self._marks = marks
-        self._usage: dict[ReplicaId, _Usage] = {}
         self._shares: dict[Identity, tuple[tuple[int, int], int]] = {}
 
     def read(self, replicas: Sequence[Replica]) -> Mapping[ReplicaId, Reading]:
@@ -49,37 +35,6 @@ class Meter:
         table = ProcessTable(self._marks) if any(live.tree.cgroup is None for live in replicas) else None
         readings = {live.id: self._one(live, table) for live in replicas}
         return {replica: reading for replica, reading in readings.items() if reading is not None}
-
-    def restart(self, replica: ReplicaId, cpu_seconds: float) -> None:
-        """Count from here: the replica has become ready or was thawed."""
-        self._usage[replica] = _Usage(deque([(time.monotonic(), cpu_seconds)]))
-
-    def measured(self, replica: ReplicaId, found: Reading, busy: bool, service: Service | None) -> Measured:
-        """What is told of one reading; takes it in."""
-        minute = self.cores(replica, found.cpu_seconds)
-        window = max(_SHORTEST_WINDOW, min(service.scaling.idle_timeout, _WINDOW)) if service else _WINDOW
-        return Measured(replica, found.memory, minute, busy, self.lately(replica, window))
-
-    def cores(self, replica: ReplicaId, cpu_seconds: float) -> float:
-        """Take in one more reading; CPU seconds of the last minute, divided by a minute."""
-        samples = self._usage.setdefault(replica, _Usage()).samples
-        now = time.monotonic()
-        # A process that left the tree takes its past with it: the sum may fall, use never does.
-        samples.append((now, max(cpu_seconds, samples[-1][1]) if samples else cpu_seconds))
-        while len(samples) > 1 and samples[1][0] <= now - _WINDOW:
-            samples.popleft()
-        return (samples[-1][1] - samples[0][1]) / _WINDOW
-
-    def lately(self, replica: ReplicaId, window: float) -> float:
-        """CPU seconds a second over the last `window` seconds, or since counting began where that was not half as long
-        ago. As of the last reading."""
-        samples = self._usage[replica].samples
-        now, used = samples[-1]
-        before = next((one for one in reversed(samples) if one[0] <= now - window), samples[0])
-        return (used - before[1]) / max(now - before[0], window / 2)
-
-    def forget(self, replica: ReplicaId) -> None:
-        self._usage.pop(replica, None)
 
     def cpu_seconds(self, live: Replica) -> float:
         """Of one replica. Blocks for some milliseconds."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from services.catalog.model import Containers, Port, Publish, Scaling, Service, Volume
-from services.scaler.drivers.docker import containers, credentials, pull, replicas
+from services.scaler.drivers.docker import containers, credentials, output, pull, replicas
 from services.scaler.drivers.docker.images import familiar, known_names
 
 WEB = Service("web", ports=(Port("main", 80), Port("grpc", 81)), containers=Containers("p", "web"))
@@ -91,11 +91,11 @@ def frame(text: bytes, stream: int = 1) -> bytes:
 
 
 def test_the_last_lines_are_read_from_frames_and_from_a_terminal_alike() -> None:
-    assert containers.last_lines(frame(b"one\n") + frame(b"two\n\n", 2)) == ["one", "two"]
-    assert containers.last_lines(b"one\r\ntwo") == ["one", "two"]
-    assert containers.last_lines(b"") == []
-    assert len(containers.last_lines(frame(b"x\n" * 50))) == 8
-    assert len(containers.last_lines(b"y" * 5000)[0]) == 400
+    assert output.last_lines(frame(b"one\n") + frame(b"two\n\n", 2)) == ["one", "two"]
+    assert output.last_lines(b"one\r\ntwo") == ["one", "two"]
+    assert output.last_lines(b"") == []
+    assert len(output.last_lines(frame(b"x\n" * 50))) == 8
+    assert len(output.last_lines(b"y" * 5000)[0]) == 400
 
 
 @pytest.mark.parametrize(

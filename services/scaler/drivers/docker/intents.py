@@ -1,0 +1,61 @@
+"""Requests to the engine as intents: asked for twice they end as if asked once.
+
+A connection may break after the engine has acted and before its answer has come; the request is then repeated, and the
+engine refuses it, since all is as it was asked to be. Each verb that is not so by the engine's own doing is made so
+here. What was created by a lost request is found again by its name, so nothing is created without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from services.scaler.drivers.docker.engine import Engine, EngineRefused
+
+_CONFLICT = 409
+
+
+async def intend(engine: Engine, path: str, *fine: str, **params: Any) -> bool:
+    """`fine`: what the engine says where it is so already. False where it was so before; where nobody can tell, since
+    the answer to an earlier try was lost, true. Raises EngineRefused, EngineAway."""
+    try:
+        await engine.post(path, **params)
+    except EngineRefused as error:
+        if not any(word in str(error) for word in fine):
+            raise
+        return error.repeated
+    return True
+
+
+async def create(engine: Engine, description: Mapping[str, Any], name: str) -> str:
+    """Create a container; its id. `description` carries labels that nothing of others has. Raises EngineRefused, where
+    the name is another's too, EngineAway."""
+    try:
+        return str((await engine.post("containers/create", dict(description), name=name))["Id"])
+    except EngineRefused as error:
+        if error.status != _CONFLICT or not error.repeated:
+            raise
+        found = await engine.get(f"containers/{name}/json")
+        if not dict(description["Labels"]).items() <= found["Config"]["Labels"].items():
+            raise
+        return str(found["Id"])
+
+
+async def connect(engine: Engine, container: str, network: str, endpoint: Mapping[str, Any]) -> None:
+    """Connect a container to a network; one that is connected stays as it is. Raises EngineRefused, EngineAway."""
+    said = {"Container": container, "EndpointConfig": dict(endpoint)}
+    await _all_the_same(engine, f"networks/{network}/connect", said, ("already exists in network",))
+
+
+async def disconnect(engine: Engine, container: str, network: str) -> None:
+    """Take a container from a network. Raises EngineRefused, EngineAway."""
+    said = {"Container": container, "Force": True}
+    await _all_the_same(engine, f"networks/{network}/disconnect", said, ("is not connected to",))
+
+
+async def _all_the_same(engine: Engine, path: str, body: Mapping[str, Any], fine: Sequence[str]) -> None:
+    try:
+        await engine.post(path, dict(body))
+    except EngineRefused as error:
+        if not any(word in str(error) for word in fine):
+            raise
