@@ -15,10 +15,12 @@ from pathlib import Path
 from services.catalog.kong.fill import FillError
 from services.deploy import credentials
 from services.deploy.certificate import CertificateFault
+from services.deploy.consul_access import ConsulFault
 from services.deploy.credentials import EnvFileFault
-from services.deploy.deployment import FILE, PROD, PROJECT, Deployment, Refused, tell_fault
+from services.deploy.deployment import FILE, PROD, PROJECT, Deployment
 from services.deploy.docker import DockerFault
 from services.deploy.plan import Env, Phase
+from services.deploy.preflight import Refused
 from services.layout import Layout
 
 _FAILED, _BAD_INPUT, _NOTHING, _PORT = 1, 2, 3, 4
@@ -40,10 +42,10 @@ def main() -> int:
         print("error: nothing was started; what is WRONG above has to be mended first", file=sys.stderr)
         return _PORT if refusal.ports_alone else _FAILED
     except EnvFileFault as fault:
-        tell_fault(fault)
+        _tell_fault(fault)
         return _BAD_INPUT
-    except (DockerFault, CertificateFault, FillError, OSError) as fault:
-        tell_fault(fault)
+    except (DockerFault, CertificateFault, ConsulFault, FillError, OSError) as fault:
+        _tell_fault(fault)
         return _FAILED
     return 0
 
@@ -96,6 +98,14 @@ def _overrides(root: Path, arguments: argparse.Namespace, before: Mapping[str, s
     own = {root / FILE, root / PROD}
     files = [Path(one) for one in before.get("COMPOSE_FILE", "").split(os.pathsep) if one]
     return tuple(path for path in files if path not in own)
+
+
+def _tell_fault(error: Exception) -> None:
+    faults = error.faults if isinstance(error, FillError) else (str(error),)
+    for fault in faults:
+        print(f"error: {fault}", file=sys.stderr)
+    if isinstance(error, (DockerFault, ConsulFault)) and error.remedy:
+        print(error.remedy, file=sys.stderr)
 
 
 def _arguments() -> argparse.Namespace:

@@ -35,6 +35,18 @@ class Finding:
     is_port: bool = False
 
 
+class Refused(Exception):
+    """Nothing was started; the findings say why."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        super().__init__("the preflight found what would hinder it")
+        self.findings = findings
+
+    @property
+    def ports_alone(self) -> bool:
+        return all(finding.is_port for finding in self.findings)
+
+
 def of_docker() -> tuple[Engine | None, list[Finding]]:
     """Whether there is an engine and a compose to work with; the rest can only be looked at with them."""
     try:
