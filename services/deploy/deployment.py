@@ -132,6 +132,10 @@ class Deployment:
         for own in built.own_images(resolved):
             if why := built.why_due(own):
                 self.say(f"would build {own.reference}: {why}")
+        images = plan.images(resolved, plan.services_of(resolved, phase)).values()
+        made_here = {own.reference for own in built.own_images(resolved)}
+        if absent := sorted(image for image in {*images} - made_here if docker.image_architecture(image) is None):
+            self.say(f"would pull {len(absent)} images: {', '.join(absent)}")
         for part in phase.parts:
             self.say(f"would bring up {part}: {', '.join(plan.services_of(resolved, part))}")
 

@@ -87,7 +87,10 @@ def _data(layout: Layout) -> Iterator[Finding]:
             "data folder", f"{layout.data}: too long a path for sockets", False, "Choose a shorter one: --data DIR"
         )
         return
-    folder = next(path for path in (layout.data, *layout.data.parents) if path.is_dir())
+    folder = next(path for path in (layout.data, *layout.data.parents) if path.exists())
+    if not folder.is_dir():
+        yield Finding("data folder", f"{folder} is no folder", False, "Choose another: --data DIR")
+        return
     if not os.access(folder, os.W_OK):
         yield Finding("data folder", f"{folder} cannot be written by this user", False, "Choose another: --data DIR")
         return
