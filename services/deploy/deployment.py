@@ -114,6 +114,7 @@ class Deployment:
         found = list(
             preflight.of_machine(engine, self.project, self.layout, resolved, plan.services_of(resolved, phase))
         )
+        found += preflight.of_credentials(self.project, credentials.read(self.env_file))
         found += preflight.local_hub(self.layout, _HUB in docker.services_running(self.project))
         for finding in found:
             self._tell(finding)

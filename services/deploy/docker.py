@@ -187,6 +187,12 @@ def services_running(project: str) -> frozenset[str]:
     return frozenset(run(["docker", "ps", "--filter", label, "--format", column]).split())
 
 
+def volumes(project: str) -> list[str]:
+    """Raises DockerFault."""
+    label = f"label=com.docker.compose.project={project}"
+    return run(["docker", "volume", "ls", "--quiet", "--filter", label]).split()
+
+
 def has_builder() -> bool:
     return subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False).returncode == 0
 

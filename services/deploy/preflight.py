@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from services.deploy import built, docker, plan
+from services.deploy import built, credentials, docker, plan
 from services.deploy.docker import DockerFault, Engine
 from services.layout import Layout
 from services.supervisor import lock, ports
@@ -80,7 +80,21 @@ def of_machine(
     yield from _ports(project, resolved, names)
 
 
+def of_credentials(project: str, made: Mapping[str, str]) -> Iterator[Finding]:
+    """Data that were written with credentials which are no longer there."""
+    if any(credentials.is_credential(name) for name in made):
+        return
+    if volumes := docker.volumes(project):
+        detail = f"none here yet, but {len(volumes)} volumes of {project} are, written with those of an earlier deploy"
+        remedy = "Put its .env back; or, if the data may go: --down --volumes."
+        yield Finding("credentials", detail, False, remedy, fatal=False)
+
+
 def _data(layout: Layout) -> Iterator[Finding]:
+    if set(":,") & set(str(layout.data)):
+        remedy = "Choose another: --data DIR"
+        yield Finding("data folder", f"{layout.data}: neither : nor , may be in its path", False, remedy)
+        return
     short = layout.run.is_relative_to(layout.data)
     if not short:
         yield Finding(
@@ -106,6 +120,8 @@ def local_hub(layout: Layout, hub_container: bool) -> Iterator[Finding]:
 
 def files(root: Path, overrides: Sequence[Path]) -> Iterator[Finding]:
     """The hub in its container reads the compose files too, and of this machine it sees the checkout alone."""
+    if set(":,") & set(str(root)):
+        yield Finding("checkout", f"{root}: neither : nor , may be in its path", False, "Move it.")
     for path in overrides:
         if not path.is_file():
             yield Finding("override", f"{path}: no such file", False, "Name one that is there: --override FILE")

@@ -74,7 +74,7 @@ def deployment(root: Path, said: Said, before: Mapping[str, str], environ: Mappi
         said.env or Env(before["HUB_ENV"]),
         domain,
         said.tls or _tls_before(before, domain),
-        said.overrides or _overrides(root, before, environ),
+        said.overrides or _overrides(root, said.act, before, environ),
         said.project or before.get("COMPOSE_PROJECT_NAME") or PROJECT,
     )
 
@@ -88,13 +88,14 @@ def _tls_before(before: Mapping[str, str], domain: str) -> tuple[Path, Path] | N
     return Path(chain), Path(key)
 
 
-def _overrides(root: Path, before: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Path, ...]:
+def _overrides(root: Path, act: str, before: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Path, ...]:
     given = [Path(one) for one in environ.get(_OVERRIDE, "").split(os.pathsep) if one]
     if given:
         return tuple(path.resolve() for path in given)
     own = {root / FILE, root / PROD}
     files = [Path(one) for one in before.get("COMPOSE_FILE", "").split(os.pathsep) if one]
-    return tuple(path for path in files if path not in own)
+    # One that has gone must not hinder taking down what it helped to bring up.
+    return tuple(path for path in files if path not in own and (act not in ("down", "status") or path.is_file()))
 
 
 class _Parser(argparse.ArgumentParser):

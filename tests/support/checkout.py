@@ -52,7 +52,7 @@ class Checkout:
         """The same, under way, as the leader of a process group, as a shell's job is."""
         stand_ins = {} if self._deployed else {"AIHUB_COMPOSE_OVERRIDE": str(self.root / OVERRIDE.name)}
         return subprocess.Popen(
-            ["./scripts/deploy-distributed-ai.sh", *words, "--data", str(self.data)],
+            ["./scripts/deploy-distributed-ai.sh", "--data", str(self.data), *words],
             cwd=self.root,
             env={**os.environ, **stand_ins, **environment},
             text=True,

@@ -82,6 +82,8 @@ def test_what_this_machine_cannot_do_is_told_before_anything_starts(checkout: Ch
     assert "WRONG compose: version 2.23.3 is too old" in told
     assert "Install version 2.24 or newer" in told
 
+    assert "WRONG data folder" in refused(checkout, "--data", f"{checkout.data}:other")
+
     checkout.data.write_text("no folder")
     told = refused(checkout)
     assert f"WRONG data folder: {checkout.data} is no folder" in told

@@ -73,3 +73,11 @@ def test_what_is_said_goes_before_what_was() -> None:
     assert found.overrides == (Path("/co/x.yml"),)
     assert found.tls is None, "that certificate was for another name"
     assert (said.act, said.phase) == ("down", Phase.AI)
+
+
+def test_an_override_that_has_gone_hinders_only_what_needs_it(tmp_path: Path) -> None:
+    there, gone = tmp_path / "there.yml", tmp_path / "gone.yml"
+    there.touch()
+    before = {"HUB_ENV": "dev", "COMPOSE_FILE": os.pathsep.join(map(str, (there, gone)))}
+    for act, meant in (("down", (there,)), ("status", (there,)), ("up", (there, gone)), ("check", (there, gone))):
+        assert deployment(tmp_path, read([act]), before, {}).overrides == meant
