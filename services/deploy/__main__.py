@@ -19,7 +19,7 @@ from services.deploy.consul_access import ConsulFault
 from services.deploy.credentials import EnvFileFault
 from services.deploy.deployment import Deployment
 from services.deploy.docker import DockerFault
-from services.deploy.preflight import Refused
+from services.deploy.finding import Refused
 from services.deploy.said import BadWords, Said
 from services.deploy.turns import own_turn
 

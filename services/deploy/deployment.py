@@ -22,11 +22,12 @@ from services.deploy import (
     preflight,
     readers,
     waiting,
+    wanted_ports,
 )
 from services.deploy.consul_access import ConsulAccess
 from services.deploy.docker import Compose
+from services.deploy.finding import Finding, Refused
 from services.deploy.plan import Env, Phase
-from services.deploy.preflight import Finding, Refused
 from services.layout import Layout
 
 FILE = "docker-compose.distributed-ai.yml"
@@ -35,6 +36,8 @@ PROJECT = "distributed-ai"
 _HUB = "scaler"
 _WAIT = "600"
 """Seconds within which all of a phase must be up and healthy."""
+_LET_GO = 30.0
+"""Seconds within which the hub's gateway gives up the port of a service that is no longer on demand."""
 _PERSISTENT = "HUB_PERSISTENT_REPLICAS"
 
 Say = Callable[[str], None]
@@ -216,6 +219,7 @@ class Deployment:
             self._start(resolved, [consul_access.CONSUL])
             if consul.grant((self.root / consul_access.RULES).read_text("utf-8")):
                 self.say("consul: the scaler has a token of its own")
+        wanted_ports.until_let_go(self.project, self.layout, resolved, names, _LET_GO)
         self._start(resolved, names)
         if consul and (former := consul.revoke_former()):
             self.say(f"consul: {former} tokens from before are no longer valid")

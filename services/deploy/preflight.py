@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
-import socket
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-from services.deploy import built, credentials, docker, plan
+from services.deploy import built, credentials, docker, plan, wanted_ports
 from services.deploy.docker import DockerFault, Engine
+from services.deploy.finding import Finding
 from services.layout import Layout
-from services.supervisor import lock, ports
+from services.supervisor import lock
 
 _OLDEST_API = (1, 41)
 _OLDEST_COMPOSE = (2, 24)
@@ -21,30 +19,6 @@ _OLDEST_COMPOSE = (2, 24)
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 _DISK_FLOOR, _DISK_WISH = 5 << 30, 30 << 30
 _GIB = 1 << 30
-_HUB = "scaler"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    name: str
-    detail: str
-    ok: bool = True
-    remedy: str = ""
-    fatal: bool = True
-    """Whether the phase cannot come up with it."""
-    is_port: bool = False
-
-
-class Refused(Exception):
-    """Nothing was started; the findings say why."""
-
-    def __init__(self, findings: Sequence[Finding]) -> None:
-        super().__init__("the preflight found what would hinder it")
-        self.findings = findings
-
-    @property
-    def ports_alone(self) -> bool:
-        return all(finding.is_port for finding in self.findings)
 
 
 def of_docker() -> tuple[Engine | None, list[Finding]]:
@@ -77,7 +51,7 @@ def of_machine(
     yield from _data(layout)
     yield from _builder(resolved, names)
     yield from _architectures(engine, resolved, names)
-    yield from _ports(project, resolved, names)
+    yield from wanted_ports.of(project, layout, resolved, names)
 
 
 def of_credentials(project: str, made: Mapping[str, str]) -> Iterator[Finding]:
@@ -169,52 +143,6 @@ def _architectures(engine: Engine, resolved: plan.Resolved, names: Sequence[str]
         if built_for is not None and built_for != here:
             remedy = f"Remove it and pull one for {here}: docker image rm {image}"
             yield Finding("image", f"{image} of {name} is for {built_for}, this engine runs {here}", False, remedy)
-
-
-def _ports(project: str, resolved: plan.Resolved, names: Sequence[str]) -> Iterator[Finding]:
-    held = docker.port_holders()
-    wanted = list(plan.published(resolved, names))
-    if _HUB in names and (listen := plan.option(resolved, _HUB, "--listen")):
-        host, _, number = listen.rpartition(":")
-        wanted.append(plan.Published(_HUB, host, int(number)))
-    running = docker.services_running(project)
-    taken = [found for port in wanted if port.service not in running and (found := _taken(port, held))]
-    yield from taken
-    if not taken:
-        yield Finding("ports", f"{len(wanted)} to publish, all free or ours")
-    if _HUB in names and _HUB not in running:
-        lazy = plan.published(resolved, plan.lazy_services(resolved))
-        yield from (replace(found, fatal=False) for port in lazy if (found := _taken(port, held)))
-
-
-def _taken(port: plan.Published, held: Mapping[int, tuple[str, str]]) -> Finding | None:
-    who, remedy = None, f"Free it, or change the port of {port.service} in the compose file."
-    if port.number in held:
-        owner, container = held[port.number]
-        who = f"the container {container}" + (f" of the project {owner}" if owner else "")
-        remedy = f"docker stop {container}"
-    elif (number := _refusal(port.host, port.number)) is None:
-        return None
-    elif number == errno.EADDRNOTAVAIL:
-        who, remedy = "nobody: this machine has no such address", f"Change it at {port.service} in the compose file."
-    else:
-        who = ports.holder(port.number) or "another program"
-    detail = f"{port.host}:{port.number}, which {port.service} wants, is taken by {who}"
-    return Finding("port", detail, False, remedy, is_port=True)
-
-
-def _refusal(host: str, number: int) -> int | None:
-    """Why the engine could not listen there; None where it could. Low ports it may have although we may not."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, number))
-            probe.listen(1)
-        except PermissionError:
-            return errno.EADDRINUSE if ports.holder(number) else None
-        except OSError as error:
-            return error.errno
-    return None
 
 
 def _dotted(version: Sequence[int]) -> str:

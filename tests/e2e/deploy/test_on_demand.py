@@ -20,6 +20,7 @@ T = TypeVar("T")
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(500)]
 
 GATEWAY, CONSUL = "http://127.0.0.1:8000", "http://127.0.0.1:8500"
+OWN_PORT = "http://127.0.0.1:8113"
 COLLECTIONS = "/api/chroma/api/v2/tenants/default_tenant/databases/default_database/collections"
 RESTING = """
 services:
@@ -76,13 +77,15 @@ def test_what_was_always_on_rests_once_an_override_says_so_and_keeps_its_data(ch
     assert ask("GET", "/api/qdrant/")[0] == 200
     seen = ["docker", "exec", f"{checkout.project}-qdrant-1", "ls", "/qdrant/storage"]
     assert "kept" in subprocess.run(seen, check=True, capture_output=True, text=True).stdout.split()
-    with urllib.request.urlopen("http://127.0.0.1:8113/", timeout=60) as answer:
-        assert answer.status == 200, "its own port is the gateway's now"
+    assert ask("GET", "/", at=OWN_PORT)[0] == 200, "its own port is the gateway's now"
 
     # And back: what the file says without the override is meant again.
     checkout.up("--env", "dev", "--phase", "ai", "--override", str(checkout.root / OVERRIDE.name))
     assert state(checkout, "qdrant") == "running"
     assert ask("GET", "/api/qdrant/")[0] == 200
+    assert ask("GET", "/", at=OWN_PORT)[0] == 200
+    ports = ["docker", "port", f"{checkout.project}-qdrant-1", "6333/tcp"]
+    assert subprocess.run(ports, check=True, capture_output=True, text=True).stdout.strip() == "127.0.0.1:8113"
 
 
 def overrides(checkout: Checkout) -> list[str]:
@@ -102,9 +105,9 @@ def is_stopped(checkout: Checkout, service: str) -> bool:
     return state(checkout, service) == "exited" and said_of(service) == "stopped"
 
 
-def ask(method: str, path: str, body: object = None) -> tuple[int, Any]:
+def ask(method: str, path: str, body: object = None, at: str = GATEWAY) -> tuple[int, Any]:
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"{GATEWAY}{path}", data, {"Content-Type": "application/json"}, method=method)
+    request = urllib.request.Request(f"{at}{path}", data, {"Content-Type": "application/json"}, method=method)
     with urllib.request.urlopen(request, timeout=120) as answer:
         text = answer.read()
         return answer.status, json.loads(text) if text[:1] in (b"[", b"{") else text
