@@ -74,7 +74,7 @@ def test_other_machines_reach_the_gateway_alone_and_consul_is_copied_and_restore
     checkout.up("--env", "prod", "--phase", "infra")
     assert read(env) == made, "what was said at first is still meant"
 
-    _new_tokens(checkout, made)
+    _new_tokens(checkout, made, port)
 
 
 def _the_scaler_has_a_token_of_its_own(checkout: Checkout, made: Mapping[str, str]) -> None:
@@ -94,7 +94,7 @@ def _the_scaler_has_a_token_of_its_own(checkout: Checkout, made: Mapping[str, st
         assert _asked(method, path, given, body)[0] == 403, f"{method} {path}"
 
 
-def _new_tokens(checkout: Checkout, made: Mapping[str, str]) -> None:
+def _new_tokens(checkout: Checkout, made: Mapping[str, str], port: int) -> None:
     """Those whose lines are taken out of `.env` are drawn anew, and the ones from before are worth nothing."""
     env = checkout.root / ".env"
     names = ("HUB_CONSUL_SCALER_TOKEN", "HUB_CONSUL_MANAGEMENT_TOKEN")
@@ -106,6 +106,7 @@ def _new_tokens(checkout: Checkout, made: Mapping[str, str]) -> None:
         assert now[name] != made[name]
         assert _asked("GET", "acl/token/self", now[name])[0] == 200
         assert _asked("GET", "acl/token/self", made[name])[0] == 403
+    assert _get(checkout, port, f"hello.{DOMAIN}", "/") == 200, "the scaler with the former one has ended it"
     _until_registered("hello", now["HUB_CONSUL_SCALER_TOKEN"])
     done = checkout.aihub("backup", "consul")
     assert done.returncode == 0, done.stderr
