@@ -108,7 +108,7 @@ class Deployment:
     def check(self, phase: Phase) -> plan.Resolved:
         """The preflight, told line by line; nothing is changed. Raises Refused, DockerFault."""
         engine, findings = preflight.of_docker()
-        findings += preflight.files(self.root, self.overrides)
+        findings += preflight.files(self.root, self.layout.data, self.overrides)
         for finding in findings:
             self._tell(finding)
         if engine is None or not all(finding.ok for finding in findings):

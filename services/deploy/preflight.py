@@ -65,10 +65,6 @@ def of_credentials(project: str, made: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _data(layout: Layout) -> Iterator[Finding]:
-    if set(":,") & set(str(layout.data)):
-        remedy = "Choose another: --data DIR"
-        yield Finding("data folder", f"{layout.data}: neither : nor , may be in its path", False, remedy)
-        return
     short = layout.run.is_relative_to(layout.data)
     if not short:
         yield Finding(
@@ -92,10 +88,12 @@ def local_hub(layout: Layout, hub_container: bool) -> Iterator[Finding]:
         yield Finding("hub", detail, False, "End it: aihub down; or choose another folder: --data DIR")
 
 
-def files(root: Path, overrides: Sequence[Path]) -> Iterator[Finding]:
-    """The hub in its container reads the compose files too, and of this machine it sees the checkout alone."""
-    if set(":,") & set(str(root)):
-        yield Finding("checkout", f"{root}: neither : nor , may be in its path", False, "Move it.")
+def files(root: Path, data: Path, overrides: Sequence[Path]) -> Iterator[Finding]:
+    """What has to hold before compose can read its files. The hub in its container reads them too, and of this machine
+    it sees checkout and data folder alone."""
+    for name, folder, remedy in (("checkout", root, "Move it."), ("data folder", data, "Choose another: --data DIR")):
+        if set(":,") & set(str(folder)):
+            yield Finding(name, f"{folder}: neither : nor , may be in its path", False, remedy)
     for path in overrides:
         if not path.is_file():
             yield Finding("override", f"{path}: no such file", False, "Name one that is there: --override FILE")
