@@ -12,6 +12,7 @@ from services.deploy.docker import DockerFault, Engine
 from services.deploy.finding import Finding
 from services.layout import Layout
 from services.supervisor import lock
+from services.supervisor.config import SupervisorError
 
 _OLDEST_API = (1, 41)
 _OLDEST_COMPOSE = (2, 24)
@@ -83,7 +84,14 @@ def _data(layout: Layout) -> Iterator[Finding]:
 
 def local_hub(layout: Layout, hub_container: bool) -> Iterator[Finding]:
     """A hub of processes on the same data folder would keep the one in its container out."""
-    if not hub_container and (pid := lock.holder(layout.lock)) is not None:
+    if hub_container or not layout.data.is_dir():
+        return
+    try:
+        pid = lock.holder(layout.lock)
+    except SupervisorError as error:
+        yield Finding("data folder", str(error), False, "Choose another: --data DIR")
+        return
+    if pid is not None:
         detail = f"a hub without containers (pid {pid}) runs on {layout.data}"
         yield Finding("hub", detail, False, "End it: aihub down; or choose another folder: --data DIR")
 
