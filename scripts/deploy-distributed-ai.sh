@@ -19,12 +19,15 @@
 #   --down --volumes               the volumes of the containers go too
 #   --dry-run                      look and say what would be done
 #
-# Exit codes: 0 done, 1 failed, 2 bad input, 3 another hub is in the way, 4 an address cannot be had.
+# Exit codes: 0 done, 1 failed, 2 bad input, 3 another hub is in the way, 4 an address cannot be had, 130 interrupted.
 set -euo pipefail
+from=$PWD
 cd "$(dirname "$0")/.."
 
 usage() { sed -n '2,24s/^# \{0,1\}//p' "$0"; }
 bad() { printf 'error: %s\n' "$1" >&2; printf '%s\n' "${2:-$0 --help tells more.}" >&2; exit 2; }
+# As the caller means it, who may stand elsewhere.
+path() { case "$1" in /* | "~"*) printf '%s' "$1" ;; *) printf '%s' "$from/$1" ;; esac; }
 value() { [ $# -ge 2 ] && [ -n "$2" ] || bad "$1 wants a value"; }
 
 env= phase=all act=up dry= listen= volumes= data=() more=()
@@ -33,8 +36,9 @@ while [ $# -gt 0 ]; do
     --env) value "$@"; env=$2; shift ;;
     --phase) value "$@"; phase=$2; shift ;;
     --listen) value "$@"; listen=$2; shift ;;
-    --data) value "$@"; data=(--data "$2"); shift ;;
-    --domain | --tls-cert | --tls-key | --override | --project-name) value "$@"; more+=("$1" "$2"); shift ;;
+    --data) value "$@"; data=(--data "$(path "$2")"); shift ;;
+    --tls-cert | --tls-key | --override) value "$@"; more+=("$1" "$(path "$2")"); shift ;;
+    --domain | --project-name) value "$@"; more+=("$1" "$2"); shift ;;
     --env=* | --phase=* | --listen=* | --data=* | --domain=* | --tls-cert=* | --tls-key=* | --override=* | --project-name=*)
       set -- "${1%%=*}" "${1#*=}" "${@:2}"; continue ;;
     --down) act=down ;;
@@ -59,7 +63,11 @@ fi
 aihub=.venv/bin/aihub
 if [ "$env" != local ]; then
   [ -z "$listen" ] || bad "--listen is for --env local" "Ports of containers stand in the compose file."
-  case "$act" in up) [ -z "$dry" ] || act=check ;; *) [ -z "$dry" ] || { echo "would run: $act"; exit 0; } ;; esac
+  case "$act" in up) [ -z "$dry" ] || act=check ;; esac
+  if [ -n "$dry" ] && [ "$act" = down ]; then
+    echo "would end every container of the project and remove its networks; $([ -n "$volumes" ] && echo "its volumes too, .env stays" || echo "volumes and .env stay")"
+    exit 0
+  fi
   words=("$act" --phase "$phase" "${data[@]}" "${more[@]}")
   [ "$env" = deployed ] || words+=(--env "$env")
   [ -z "$volumes" ] || words+=(--volumes)
@@ -68,7 +76,8 @@ if [ "$env" != local ]; then
     exit 0
   fi
   scripts/setup
-  exec .venv/bin/python -m services.deploy "${words[@]}"
+  # -u: in a log too, its lines stand where they belong among compose's.
+  exec .venv/bin/python -u -m services.deploy "${words[@]}"
 fi
 
 [ ${#more[@]} -eq 0 ] || bad "${more[0]} is for --env dev and prod"

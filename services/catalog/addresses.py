@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.catalog.model import Catalog, Service
 
 DOMAIN = "localhost"
+_DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z")
+
+
+def is_domain(text: str) -> bool:
+    """Whether it can stand in the Host header of requests to this machine: a DNS name in small letters, an address."""
+    return _DOMAIN.match(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

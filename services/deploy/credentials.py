@@ -12,10 +12,12 @@ import os
 import re
 import secrets
 import tempfile
+import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from services.catalog.dotenv import DotenvFault, parse
+from services.deploy import consul_access
 
 _OWN = re.compile(r"HUB_[A-Z0-9_]*_(?:PASSWORD|TOKEN|SECRET|KEY)\Z")
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=")
@@ -45,13 +47,23 @@ def read(path: Path) -> Mapping[str, str]:
         raise EnvFileFault(f"{path}:{error.line}: {error}. Mend the line; nothing was changed.") from error
 
 
+def check_forms(path: Path) -> None:
+    """Raises EnvFileFault where a value that somebody has written cannot be what it is for."""
+    token = read(path).get(consul_access.TOKEN)
+    if token and not consul_access.is_token(token):
+        raise EnvFileFault(
+            f"{path}: {consul_access.TOKEN} is no UUID, and Consul takes no other token. Take the line away, and the"
+            " next deploy draws one; nothing was changed."
+        )
+
+
 def complete(path: Path, wanted: Iterable[str], settings: Mapping[str, str | None]) -> list[str]:
     """Draw a random value for each credential of `wanted` that the file lacks; what is there is never changed. Bring
     `settings` up to date, in place where the file has them; None: the line goes. Every other line stays as it is.
     Returns the names of new credentials. The file is 0600 afterwards. Raises EnvFileFault, OSError.
     """
     there = read(path)
-    drawn = {name: secrets.token_hex(_BYTES) for name in wanted if is_credential(name) and not there.get(name)}
+    drawn = {name: _drawn(name) for name in wanted if is_credential(name) and not there.get(name)}
     said = {name: value for name, value in {**settings, **drawn}.items() if there.get(name) != value}
     if said:
         text = path.read_text(encoding="utf-8") if path.exists() else _HEADER
@@ -59,6 +71,11 @@ def complete(path: Path, wanted: Iterable[str], settings: Mapping[str, str | Non
     elif path.exists() and path.stat().st_mode & 0o077:
         path.chmod(0o600)
     return list(drawn)
+
+
+def _drawn(name: str) -> str:
+    # Consul takes tokens of this form alone; 122 bits of it are random.
+    return str(uuid.uuid4()) if name == consul_access.TOKEN else secrets.token_hex(_BYTES)
 
 
 def _with(text: str, said: Mapping[str, str | None]) -> str:

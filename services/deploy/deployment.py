@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from services.catalog.kong.__main__ import write as write_kong
-from services.catalog.kong.fill import Environment, FillError, filled
-from services.deploy import access, built, certificate, credentials, docker, leavings, plan, preflight, waiting
-from services.deploy.docker import Compose, DockerFault
+from services.catalog.kong.__main__ import write as write_private
+from services.catalog.kong.fill import Environment, filled
+from services.deploy import (
+    access,
+    built,
+    certificate,
+    consul_access,
+    credentials,
+    docker,
+    leavings,
+    plan,
+    preflight,
+    readers,
+    waiting,
+    wanted_ports,
+)
+from services.deploy.consul_access import ConsulAccess
+from services.deploy.docker import Compose
+from services.deploy.finding import Finding, Refused
 from services.deploy.plan import Env, Phase
-from services.deploy.preflight import Finding
 from services.layout import Layout
 
 FILE = "docker-compose.distributed-ai.yml"
@@ -23,21 +36,11 @@ PROJECT = "distributed-ai"
 _HUB = "scaler"
 _WAIT = "600"
 """Seconds within which all of a phase must be up and healthy."""
+_LET_GO = 30.0
+"""Seconds within which the hub's gateway gives up the port of a service that is no longer on demand."""
 _PERSISTENT = "HUB_PERSISTENT_REPLICAS"
 
 Say = Callable[[str], None]
-
-
-class Refused(Exception):
-    """Nothing was started; the findings say why."""
-
-    def __init__(self, findings: Sequence[Finding]) -> None:
-        super().__init__("the preflight found what would hinder it")
-        self.findings = findings
-
-    @property
-    def ports_alone(self) -> bool:
-        return all(finding.is_port for finding in self.findings)
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ class Deployment:
     def check(self, phase: Phase) -> plan.Resolved:
         """The preflight, told line by line; nothing is changed. Raises Refused, DockerFault."""
         engine, findings = preflight.of_docker()
-        findings += preflight.files(self.root, self.overrides)
+        findings += preflight.files(self.root, self.layout.data, self.overrides)
         for finding in findings:
             self._tell(finding)
         if engine is None or not all(finding.ok for finding in findings):
@@ -114,6 +117,7 @@ class Deployment:
         found = list(
             preflight.of_machine(engine, self.project, self.layout, resolved, plan.services_of(resolved, phase))
         )
+        found += preflight.of_credentials(self.project, credentials.read(self.env_file))
         found += preflight.local_hub(self.layout, _HUB in docker.services_running(self.project))
         for finding in found:
             self._tell(finding)
@@ -132,6 +136,10 @@ class Deployment:
         for own in built.own_images(resolved):
             if why := built.why_due(own):
                 self.say(f"would build {own.reference}: {why}")
+        images = plan.images(resolved, plan.services_of(resolved, phase)).values()
+        made_here = {own.reference for own in built.own_images(resolved)}
+        if absent := sorted(image for image in {*images} - made_here if docker.image_architecture(image) is None):
+            self.say(f"would pull {len(absent)} images: {', '.join(absent)}")
         for part in phase.parts:
             self.say(f"would bring up {part}: {', '.join(plan.services_of(resolved, part))}")
 
@@ -144,17 +152,20 @@ class Deployment:
             settings[_PERSISTENT] = "1"
         names = [name for name in self.compose.variables() if credentials.is_credential(name)]
         wanted = [*names, *(["HUB_GATEWAY_KEY"] if self.env is Env.PROD else [])]
+        credentials.check_forms(self.env_file)
         if new := credentials.complete(self.env_file, wanted, settings):
             self.say(f"credentials: {len(new)} new ones in {self.env_file}")
         if self.env is Env.PROD:
+            made = credentials.read(self.env_file)
+            write_private(self.layout.data / "consul" / "snapshot-token", made.get(consul_access.MANAGEMENT, ""))
             # Made by us, or the engine would make it for root.
-            backups = credentials.read(self.env_file).get("HUB_BACKUPS") or self.layout.backups
+            backups = made.get("HUB_BACKUPS") or self.layout.backups
             Path(backups).mkdir(mode=0o700, parents=True, exist_ok=True)
             chain, _ = certificate.ensure(self.layout.data / "tls", self.domain, self.tls)
             self.say(f"certificate: {chain}")
             rendered = (self.root / "config" / "kong" / "kong.yml").read_text("utf-8")
-            variables = {**credentials.read(self.env_file), "HUB_DOMAIN": self.domain}
-            write_kong(self._kong_file, filled(rendered, Environment.PROD, variables))
+            variables = {**made, "HUB_DOMAIN": self.domain}
+            write_private(self._kong_file, filled(rendered, Environment.PROD, variables))
 
     def down(self, *, volumes: bool) -> None:
         """End every container of every profile, and the networks; data and `.env` stay, but for `volumes`. Raises
@@ -203,37 +214,35 @@ class Deployment:
         names = plan.services_of(resolved, part)
         self.say(f"phase {part}: {', '.join(names)}")
         waiting.until_looked_at(self.compose, names)
-        # Listed, not by profile: each phase is what the plan says and nothing beside it.
-        self.compose.show("--profile", "*", "up", "--detach", "--wait", "--wait-timeout", _WAIT, "--no-build", *names)
-        self._renew_readers(resolved, names)
+        consul = self._consul_access(names)
+        if consul:
+            self._start(resolved, [consul_access.CONSUL])
+            if consul.grant((self.root / consul_access.RULES).read_text("utf-8")):
+                self.say("consul: the scaler has a token of its own")
+        wanted_ports.until_let_go(self.project, self.layout, resolved, names, _LET_GO)
+        self._start(resolved, names)
+        if consul and (former := consul.revoke_former()):
+            self.say(f"consul: {former} tokens from before are no longer valid")
         if part is Phase.AI and _HUB in docker.services_running(self.project):
             waiting.until_awake(self.layout, plan.kept_awake(self.compose.resolved()), self.say)
 
-    def _renew_readers(self, resolved: plan.Resolved, names: Sequence[str]) -> None:
-        """A container reads its configuration when it starts, and sees a file that was replaced only from then on."""
+    def _consul_access(self, names: Sequence[str]) -> ConsulAccess | None:
+        """Where this phase has to give the scaler a token."""
+        if self.env is not Env.PROD or not {_HUB, consul_access.CONSUL} <= set(names):
+            return None
+        return consul_access.of_scaler(
+            self.compose.resolved()["services"][_HUB].get("environment") or {}, credentials.read(self.env_file)
+        )
+
+    def _start(self, resolved: plan.Resolved, names: Sequence[str]) -> None:
+        # Listed, not by profile: each phase is what the plan says and nothing beside it.
+        self.compose.show("--profile", "*", "up", "--detach", "--wait", "--wait-timeout", _WAIT, "--no-build", *names)
         below = [self.root / "config", self.root / "monitoring", self.layout.data / "kong", self.layout.data / "tls"]
-        containers = {one.service: one.name for one in self.compose.containers() if one.state == "running"}
-        for name in names:
-            sources = plan.bound_files(resolved, name, below)
-            if name in containers and sources and _newest(sources) > docker.started_at(containers[name]):
-                self.say(f"{name}: its configuration has changed since it started")
-                self.compose.show("restart", name)
+        for name in readers.behind(self.compose, resolved, names, below):
+            self.say(f"{name}: its configuration has changed since it started")
+            self.compose.show("restart", name)
 
     def _tell(self, finding: Finding) -> None:
         self.say(f"{'ok   ' if finding.ok else 'WRONG' if finding.fatal else 'note '} {finding.name}: {finding.detail}")
         if not finding.ok and finding.remedy:
             self.say(f"      {finding.remedy}")
-
-
-def _newest(sources: Sequence[Path]) -> float:
-    """When one of these files, or of those below, last changed or was put there."""
-    files = [file for source in sources for file in ([source] if source.is_file() else source.rglob("*"))]
-    return max((file.stat().st_ctime for file in files if file.is_file()), default=0.0)
-
-
-def tell_fault(error: Exception) -> None:
-    faults = error.faults if isinstance(error, FillError) else (str(error),)
-    for fault in faults:
-        print(f"error: {fault}", file=sys.stderr)
-    if isinstance(error, DockerFault) and error.remedy:
-        print(error.remedy, file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -13,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+_INSTALL = "Install Docker Engine (docs.docker.com/engine/install), or use --env local."
+_TO_END = 60.0
+"""Seconds for a command that was interrupted."""
 
 
 class DockerFault(Exception):
@@ -62,8 +67,20 @@ class Compose:
         return run(self.command(*words), self._environ)
 
     def show(self, *words: str) -> None:
-        """Run it with its progress on the terminal. Raises DockerFault."""
-        code = subprocess.run(self.command(*words), env=self._environ, check=False).returncode
+        """Run it with its progress on the terminal. Raises DockerFault. Interrupted, it is let end what it is at:
+        killed in the middle it leaves containers of half a name."""
+        process = subprocess.Popen(self.command(*words), env=self._environ)
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:  # typed at a terminal, it has reached compose as well
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_TO_END)
+            raise
+        except SystemExit:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_TO_END)
+            raise
         if code:
             verb = next(word for word in words if not word.startswith("-") and word not in ("*", "monitor"))
             raise DockerFault(f"docker compose {verb} ended with {code}", "Its own words stand above.")
@@ -115,7 +132,7 @@ def engine() -> Engine:
         said = json.loads(run(["docker", "version", "--format", "{{json .Server}}"]))
         folder = run(["docker", "info", "--format", "{{.DockerRootDir}}"]).strip()
     except DockerFault as fault:
-        raise DockerFault(str(fault), _remedy(str(fault))) from None
+        raise DockerFault(str(fault), fault.remedy or _INSTALL) from None
     major, _, minor = said["ApiVersion"].partition(".")
     return Engine(said["Version"], (int(major), int(minor)), said["Arch"], folder)
 
@@ -170,6 +187,12 @@ def services_running(project: str) -> frozenset[str]:
     return frozenset(run(["docker", "ps", "--filter", label, "--format", column]).split())
 
 
+def volumes(project: str) -> list[str]:
+    """Raises DockerFault."""
+    label = f"label=com.docker.compose.project={project}"
+    return run(["docker", "volume", "ls", "--quiet", "--filter", label]).split()
+
+
 def has_builder() -> bool:
     return subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False).returncode == 0
 
@@ -184,20 +207,18 @@ def run(words: Sequence[str], environ: Mapping[str, str] | None = None) -> str:
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False, env=environ)
     except FileNotFoundError:
-        raise DockerFault(
-            "the docker command is not installed",
-            "Install Docker Engine (docs.docker.com/engine/install), or use --env local.",
-        ) from None
+        raise DockerFault("the docker command is not installed", _INSTALL) from None
     if done.returncode:
-        raise DockerFault(done.stderr.strip() or done.stdout.strip() or f"{words[0]} ended with {done.returncode}")
+        said = done.stderr.strip() or done.stdout.strip() or f"{words[0]} ended with {done.returncode}"
+        raise DockerFault(said, _remedy(said))
     return done.stdout
 
 
 def _remedy(said: str) -> str:
     lower = said.lower()
-    if "permission denied" in lower:
+    if "permission denied" in lower and "docker daemon" in lower:
         return "Add this user to the group docker (sudo usermod -aG docker $USER) and log in again."
     if "cannot connect" in lower or "failed to connect" in lower or "connection refused" in lower:
         where = os.environ.get("DOCKER_HOST")
         return f"$DOCKER_HOST is {where}: nothing answers there." if where else "Start it: sudo systemctl start docker"
-    return "Install Docker Engine (docs.docker.com/engine/install), or use --env local."
+    return ""

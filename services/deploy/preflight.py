@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
-import socket
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-from services.deploy import built, docker, plan
+from services.deploy import built, credentials, docker, plan, wanted_ports
 from services.deploy.docker import DockerFault, Engine
+from services.deploy.finding import Finding
 from services.layout import Layout
-from services.supervisor import lock, ports
+from services.supervisor import lock
+from services.supervisor.config import SupervisorError
 
 _OLDEST_API = (1, 41)
 _OLDEST_COMPOSE = (2, 24)
@@ -21,18 +20,6 @@ _OLDEST_COMPOSE = (2, 24)
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 _DISK_FLOOR, _DISK_WISH = 5 << 30, 30 << 30
 _GIB = 1 << 30
-_HUB = "scaler"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    name: str
-    detail: str
-    ok: bool = True
-    remedy: str = ""
-    fatal: bool = True
-    """Whether the phase cannot come up with it."""
-    is_port: bool = False
 
 
 def of_docker() -> tuple[Engine | None, list[Finding]]:
@@ -65,7 +52,17 @@ def of_machine(
     yield from _data(layout)
     yield from _builder(resolved, (*names, *plan.lazy_services(resolved)))
     yield from _architectures(engine, resolved, names)
-    yield from _ports(project, resolved, names)
+    yield from wanted_ports.of(project, layout, resolved, names)
+
+
+def of_credentials(project: str, made: Mapping[str, str]) -> Iterator[Finding]:
+    """Data that were written with credentials which are no longer there."""
+    if any(credentials.is_credential(name) for name in made):
+        return
+    if volumes := docker.volumes(project):
+        detail = f"none here yet, but {len(volumes)} volumes of {project} are, written with those of an earlier deploy"
+        remedy = "Put its .env back; or, if the data may go: --down --volumes."
+        yield Finding("credentials", detail, False, remedy, fatal=False)
 
 
 def _data(layout: Layout) -> Iterator[Finding]:
@@ -75,7 +72,10 @@ def _data(layout: Layout) -> Iterator[Finding]:
             "data folder", f"{layout.data}: too long a path for sockets", False, "Choose a shorter one: --data DIR"
         )
         return
-    folder = next(path for path in (layout.data, *layout.data.parents) if path.is_dir())
+    folder = next(path for path in (layout.data, *layout.data.parents) if path.exists())
+    if not folder.is_dir():
+        yield Finding("data folder", f"{folder} is no folder", False, "Choose another: --data DIR")
+        return
     if not os.access(folder, os.W_OK):
         yield Finding("data folder", f"{folder} cannot be written by this user", False, "Choose another: --data DIR")
         return
@@ -84,13 +84,24 @@ def _data(layout: Layout) -> Iterator[Finding]:
 
 def local_hub(layout: Layout, hub_container: bool) -> Iterator[Finding]:
     """A hub of processes on the same data folder would keep the one in its container out."""
-    if not hub_container and (pid := lock.holder(layout.lock)) is not None:
+    if hub_container or not layout.data.is_dir():
+        return
+    try:
+        pid = lock.holder(layout.lock)
+    except SupervisorError as error:
+        yield Finding("data folder", str(error), False, "Choose another: --data DIR")
+        return
+    if pid is not None:
         detail = f"a hub without containers (pid {pid}) runs on {layout.data}"
         yield Finding("hub", detail, False, "End it: aihub down; or choose another folder: --data DIR")
 
 
-def files(root: Path, overrides: Sequence[Path]) -> Iterator[Finding]:
-    """The hub in its container reads the compose files too, and of this machine it sees the checkout alone."""
+def files(root: Path, data: Path, overrides: Sequence[Path]) -> Iterator[Finding]:
+    """What has to hold before compose can read its files. The hub in its container reads them too, and of this machine
+    it sees checkout and data folder alone."""
+    for name, folder, remedy in (("checkout", root, "Move it."), ("data folder", data, "Choose another: --data DIR")):
+        if set(":,") & set(str(folder)):
+            yield Finding(name, f"{folder}: neither : nor , may be in its path", False, remedy)
     for path in overrides:
         if not path.is_file():
             yield Finding("override", f"{path}: no such file", False, "Name one that is there: --override FILE")
@@ -138,52 +149,6 @@ def _architectures(engine: Engine, resolved: plan.Resolved, names: Sequence[str]
         if built_for is not None and built_for != here:
             remedy = f"Remove it and pull one for {here}: docker image rm {image}"
             yield Finding("image", f"{image} of {name} is for {built_for}, this engine runs {here}", False, remedy)
-
-
-def _ports(project: str, resolved: plan.Resolved, names: Sequence[str]) -> Iterator[Finding]:
-    held = docker.port_holders()
-    wanted = list(plan.published(resolved, names))
-    if _HUB in names and (listen := plan.option(resolved, _HUB, "--listen")):
-        host, _, number = listen.rpartition(":")
-        wanted.append(plan.Published(_HUB, host, int(number)))
-    running = docker.services_running(project)
-    taken = [found for port in wanted if port.service not in running and (found := _taken(port, held))]
-    yield from taken
-    if not taken:
-        yield Finding("ports", f"{len(wanted)} to publish, all free or ours")
-    if _HUB in names and _HUB not in running:
-        lazy = plan.published(resolved, plan.lazy_services(resolved))
-        yield from (replace(found, fatal=False) for port in lazy if (found := _taken(port, held)))
-
-
-def _taken(port: plan.Published, held: Mapping[int, tuple[str, str]]) -> Finding | None:
-    who, remedy = None, f"Free it, or change the port of {port.service} in the compose file."
-    if port.number in held:
-        owner, container = held[port.number]
-        who = f"the container {container}" + (f" of the project {owner}" if owner else "")
-        remedy = f"docker stop {container}"
-    elif (number := _refusal(port.host, port.number)) is None:
-        return None
-    elif number == errno.EADDRNOTAVAIL:
-        who, remedy = "nobody: this machine has no such address", f"Change it at {port.service} in the compose file."
-    else:
-        who = ports.holder(port.number) or "another program"
-    detail = f"{port.host}:{port.number}, which {port.service} wants, is taken by {who}"
-    return Finding("port", detail, False, remedy, is_port=True)
-
-
-def _refusal(host: str, number: int) -> int | None:
-    """Why the engine could not listen there; None where it could. Low ports it may have although we may not."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, number))
-            probe.listen(1)
-        except PermissionError:
-            return errno.EADDRINUSE if ports.holder(number) else None
-        except OSError as error:
-            return error.errno
-    return None
 
 
 def _dotted(version: Sequence[int]) -> str:

@@ -42,19 +42,23 @@ class Checkout:
         _lend_environment(root)
         return cls(root, folder / "data", project)
 
-    def deploy(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def deploy(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """The script as people run it, with the stand-ins' images."""
-        return subprocess.run(
-            ["./scripts/deploy-distributed-ai.sh", *words, "--data", str(self.data)],
+        process = self.begin(*words, **environment)
+        said, _ = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, said)
+
+    def begin(self, *words: str, **environment: str) -> subprocess.Popen[str]:
+        """The same, under way, as the leader of a process group, as a shell's job is."""
+        stand_ins = {} if self._deployed else {"AIHUB_COMPOSE_OVERRIDE": str(self.root / OVERRIDE.name)}
+        return subprocess.Popen(
+            ["./scripts/deploy-distributed-ai.sh", "--data", str(self.data), *words],
             cwd=self.root,
-            env={
-                **os.environ,
-                **({} if self._deployed else {"AIHUB_COMPOSE_OVERRIDE": str(self.root / OVERRIDE.name)}),
-            },
+            env={**os.environ, **stand_ins, **environment},
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            check=False,
+            process_group=0,
         )
 
     def up(self, *words: str) -> str:

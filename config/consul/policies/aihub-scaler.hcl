@@ -1,4 +1,5 @@
-# What the token of the hub's scaler may do ($AIHUB_CONSUL_TOKEN), where Consul denies by default:
+# What the token of the hub's scaler may do ($AIHUB_CONSUL_TOKEN), where Consul denies by default. The deploy script makes
+# both in prod; for a Consul of your own:
 #   consul acl policy create -name aihub-scaler -rules @config/consul/policies/aihub-scaler.hcl
 #   consul acl token create -description aihub-scaler -policy-name aihub-scaler
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import click
 
 import services
+from services.catalog.addresses import is_domain
 from services.cli import access, containers, options
 from services.cli.failure import Failure
 from services.cli.hub import Hub
@@ -25,7 +25,6 @@ _EXPOSED = (
     "note: other machines can reach the gateway now, and with it every service, notebooks and shells among them; the"
     " hub asks nobody for a password: give the services theirs, or keep the port behind something that does"
 )
-_DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z")
 _UP_LIMIT = 180.0
 _LOOK = 0.05
 
@@ -39,7 +38,7 @@ def _listen(context: click.Context, parameter: click.Parameter, value: str) -> L
 
 def _domain(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """A DNS name or an IP address: what stands in the Host header of other machines' requests."""
-    if value is None or _DOMAIN.match(value.lower()):
+    if value is None or is_domain(value.lower()):
         return value.lower() if value else None
     raise click.BadParameter(f"{value!r} is no DNS name such as box.lan, and no IPv4 address", context, parameter)
 

@@ -1,11 +1,16 @@
-"""Copies of Consul by its own means: a snapshot of its state, taken while it serves, and put back as a whole."""
+"""Copies of Consul by its own means: a snapshot of its state, taken while it serves, and put back as a whole.
+
+Consul lets only such a token do that as may do everything. The hub needs no such one for anything else, so it may have
+it in a file of its own, `$AIHUB_CONSUL_SNAPSHOT_TOKEN_FILE`, which is read for each snapshot and not kept.
+"""
 
 from __future__ import annotations
 
 import io
 import tarfile
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import aiohttp
 
@@ -20,13 +25,18 @@ _LIMIT = aiohttp.ClientTimeout(total=300.0)
 @dataclass(frozen=True, slots=True)
 class ConsulSnapshots:
     url: str
-    token: str
+    token: str = field(default="", repr=False)
+    token_file: Path | None = None
+    """Goes before `token`."""
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> ConsulSnapshots | None:
         """None where no Consul is configured."""
         url = environ.get("AIHUB_CONSUL")
-        return cls(url.rstrip("/"), environ.get("AIHUB_CONSUL_TOKEN", "")) if url else None
+        file = environ.get("AIHUB_CONSUL_SNAPSHOT_TOKEN_FILE") or environ.get("AIHUB_CONSUL_TOKEN_FILE")
+        if not url:
+            return None
+        return cls(url.rstrip("/"), environ.get("AIHUB_CONSUL_TOKEN", ""), Path(file) if file else None)
 
     async def save(self) -> AsyncIterator[bytes]:
         """A tar with the snapshot in it. Raises KeepError."""
@@ -51,7 +61,11 @@ class ConsulSnapshots:
         await self._ask("PUT", snapshot)
 
     async def _ask(self, method: str, body: bytes | None) -> bytes:
-        headers = {"X-Consul-Token": self.token} if self.token else {}
+        try:
+            token = self.token_file.read_text().strip() if self.token_file else self.token
+        except OSError as error:
+            raise KeepError(f"the token for snapshots of Consul cannot be read: {error}") from error
+        headers = {"X-Consul-Token": token} if token else {}
         try:
             async with (
                 aiohttp.ClientSession(timeout=_LIMIT, headers=headers) as session,

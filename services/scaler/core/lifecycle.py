@@ -241,6 +241,7 @@ def adopted(world: World, event: Adopted) -> None:
         case Life.STARTING:
             world.emit(Watch(replica.id, service.name, replica.attempt))
         case Life.READY:
+            service.failure, service.retry_at = "", 0.0  # whatever hindered it, it serves
             replica.ready_at = world.now
             world.used(service, "it was adopted")
             waking.publish(world, service, replica)

@@ -63,6 +63,7 @@ def test_the_fleet_comes_up_by_phase_and_goes_down_leaving_its_data(checkout: Ch
     _down(checkout)
     assert env.exists()
     assert f"{checkout.project}_chroma-data" in checkout.volumes()
+    _without_its_credentials(checkout)
     assert checkout.deploy("--down", "--volumes").returncode == 0
     assert checkout.volumes() == []
     assert env.exists()
@@ -95,6 +96,16 @@ def test_a_dry_run_looks_and_changes_nothing(checkout: Checkout) -> None:
     assert checkout.containers() == []
     assert not (checkout.root / ".env").exists()
     assert not checkout.data.exists()
+
+
+def _without_its_credentials(checkout: Checkout) -> None:
+    """Who has lost `.env` is told before new ones are drawn, with which the data could not be read."""
+    env = checkout.root / ".env"
+    kept = env.rename(checkout.root / "kept.env")
+    said = checkout.deploy("--env", "dev", "--dry-run", "--project-name", checkout.project)
+    assert said.returncode == 0, said.stdout
+    assert "note  credentials: none here yet, but" in said.stdout
+    kept.rename(env)
 
 
 def _copy_and_restore(checkout: Checkout) -> None:

@@ -6,8 +6,11 @@ import json
 import socket
 import ssl
 import subprocess
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -49,6 +52,8 @@ def test_other_machines_reach_the_gateway_alone_and_consul_is_copied_and_restore
     assert "${" not in "".join(line for line in kong.read_text().splitlines() if not line.startswith("#"))
     assert made["HUB_TLS_CERT"] == str(checkout.data / "tls" / f"{DOMAIN}.crt")
 
+    _the_scaler_has_a_token_of_its_own(checkout, made)
+
     assert _consul("GET", "who", "")[0] == 403
     token = made["HUB_CONSUL_MANAGEMENT_TOKEN"]
     assert _consul("PUT", "who", token, b"first")[0] == 200
@@ -69,6 +74,61 @@ def test_other_machines_reach_the_gateway_alone_and_consul_is_copied_and_restore
     checkout.up("--env", "prod", "--phase", "infra")
     assert read(env) == made, "what was said at first is still meant"
 
+    _new_tokens(checkout, made, port)
+
+
+def _the_scaler_has_a_token_of_its_own(checkout: Checkout, made: Mapping[str, str]) -> None:
+    """With which it registers what is awake, and which says nothing about who may do what."""
+    [given] = {value for name, value in _environment(checkout, "scaler") if name == "AIHUB_CONSUL_TOKEN"}
+    assert given == made["HUB_CONSUL_SCALER_TOKEN"]
+    assert made["HUB_CONSUL_MANAGEMENT_TOKEN"] not in {value for _, value in _environment(checkout, "scaler")}
+    assert _until_registered("hello", given)["Service"]["Meta"]["aihub-path"] == "/api/hello"
+    for method, path, body in (
+        ("GET", "acl/tokens", None),
+        ("GET", "acl/policies", None),
+        ("PUT", "acl/token", b'{"Policies": [{"Name": "global-management"}]}'),
+        ("PUT", "acl/policy", b'{"Name": "all", "Rules": "acl = \\"write\\""}'),
+        ("GET", "snapshot", None),
+        ("PUT", "kv/who", b"x"),
+    ):
+        assert _asked(method, path, given, body)[0] == 403, f"{method} {path}"
+
+
+def _new_tokens(checkout: Checkout, made: Mapping[str, str], port: int) -> None:
+    """Those whose lines are taken out of `.env` are drawn anew, and the ones from before are worth nothing."""
+    env = checkout.root / ".env"
+    names = ("HUB_CONSUL_SCALER_TOKEN", "HUB_CONSUL_MANAGEMENT_TOKEN")
+    env.write_text("".join(line for line in env.read_text().splitlines(True) if line.partition("=")[0] not in names))
+    said = checkout.up("--env", "prod", "--phase", "infra")
+    assert "consul: 2 tokens from before are no longer valid" in said
+    now = read(env)
+    for name in names:
+        assert now[name] != made[name]
+        assert _asked("GET", "acl/token/self", now[name])[0] == 200
+        assert _asked("GET", "acl/token/self", made[name])[0] == 403
+    assert _get(checkout, port, f"hello.{DOMAIN}", "/") == 200, "the scaler with the former one has ended it"
+    _until_registered("hello", now["HUB_CONSUL_SCALER_TOKEN"])
+    done = checkout.aihub("backup", "consul")
+    assert done.returncode == 0, done.stderr
+
+
+def _until_registered(service: str, token: str) -> Any:
+    end = time.monotonic() + 30
+    while True:
+        status, said = _asked("GET", f"health/service/{service}?passing", token)
+        found = json.loads(said) if status == 200 else []
+        if found:
+            return found[0]
+        assert time.monotonic() < end, f"{service} is not registered: {status} {said!r}"
+        time.sleep(0.1)
+
+
+def _environment(checkout: Checkout, service: str) -> set[tuple[str, str]]:
+    column = "{{range .Config.Env}}{{println .}}{{end}}"
+    words = ["docker", "inspect", "--format", column, f"{checkout.project}-{service}-1"]
+    rows = subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()
+    return {(name, value) for name, _, value in (row.partition("=") for row in rows)}
+
 
 def _get(checkout: Checkout, port: int, host: str, path: str) -> int:
     """By TLS, the certificate verified as one for this host."""
@@ -82,7 +142,12 @@ def _get(checkout: Checkout, port: int, host: str, path: str) -> int:
 
 
 def _consul(method: str, key: str, token: str, body: bytes | None = None) -> tuple[int, bytes]:
-    url = f"http://127.0.0.1:8500/v1/kv/{key}?raw" if method == "GET" else f"http://127.0.0.1:8500/v1/kv/{key}"
+    return _asked(method, f"kv/{key}?raw" if method == "GET" else f"kv/{key}", token, body)
+
+
+def _asked(method: str, path: str, token: str, body: bytes | None = None) -> tuple[int, bytes]:
+    """What Consul answers."""
+    url = f"http://127.0.0.1:8500/v1/{path}"
     request = urllib.request.Request(url, data=body, method=method, headers={"X-Consul-Token": token})
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:

@@ -45,6 +45,27 @@ def test_deploy_says_beforehand_what_it_would_do(tmp_path: Path) -> None:
     assert "would run: aihub down" in script(DEPLOY, "--down", "--dry-run").stdout
 
 
+def test_deploy_takes_paths_as_its_caller_means_them(tmp_path: Path) -> None:
+    said = script(str(ROOT / DEPLOY), "--env", "local", "--data", "here", "--dry-run", cwd=tmp_path)
+    assert f"--data {tmp_path}/here" in said.stdout
+
+
+def test_deploy_says_what_becomes_of_volumes_before_it_takes_them() -> None:
+    for words, told in ((["--down"], "volumes and .env stay"), (["--down", "--volumes"], "its volumes too")):
+        said = script(DEPLOY, "--env", "dev", *words, "--dry-run")
+        assert said.returncode == 0
+        assert told in said.stdout
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="it is docker's own words that are read")
+def test_deploy_names_an_engine_that_does_not_answer(tmp_path: Path) -> None:
+    for words in (["--dry-run"], ["--status"], ["--down"], ["--phase", "infra"]):
+        said = script(DEPLOY, "--env", "dev", "--data", str(tmp_path / "d"), *words, DOCKER_HOST="tcp://127.0.0.1:1")
+        assert said.returncode == 1
+        assert "$DOCKER_HOST is tcp://127.0.0.1:1: nothing answers there." in said.stdout + said.stderr
+    assert not (tmp_path / "d").exists()
+
+
 def test_deploy_down_and_status_where_nothing_runs(tmp_path: Path) -> None:
     assert script(DEPLOY, "--down", "--data", str(tmp_path)).returncode == 0
     assert script(DEPLOY, "--status", "--data", str(tmp_path)).returncode == 3

@@ -6,6 +6,8 @@ import pytest
 
 from services.scaler.core.effects import Prepare, Publish, Refuse, Start, Stop, Withdraw
 from services.scaler.core.events import (
+    Adopted,
+    Appeared,
     DemandKind,
     Exited,
     Paused,
@@ -310,3 +312,14 @@ def test_progress_is_kept_while_the_preparation_goes_on() -> None:
     assert scene.service("a").progress == Progress("a", "downloading", 0.5, "torch")
     scene.answer(scene.awaited["a"])
     assert scene.service("a").progress is None
+
+
+def test_a_failure_is_forgotten_once_somebody_else_has_started_it() -> None:
+    scene = Scene(entry("a"))
+    scene.demand("a")
+    fail_start(scene, "compose starts it")
+    assert scene.service("a").failure
+    scene.on(Appeared(Adopted("a-by-hand-1", "a", {"main": "127.0.0.1:1"}, 7, "ready")))
+    assert (scene.service("a").failure, scene.service("a").retry_at) == ("", 0.0)
+    demand = scene.demand("a")
+    assert demand in scene.released()

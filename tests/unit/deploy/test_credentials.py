@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.deploy.credentials import EnvFileFault, complete, is_credential, read
+from services.deploy.consul_access import TOKEN, is_token
+from services.deploy.credentials import EnvFileFault, check_forms, complete, is_credential, read
 
 
 def test_credentials_are_made_once_and_kept(tmp_path: Path) -> None:
@@ -61,3 +62,13 @@ def test_a_line_that_cannot_be_read_is_told_with_its_number_and_nothing_is_lost(
 @pytest.mark.parametrize("name", ["OPENAI_API_KEY", "HUB_DOMAIN", "HUB_PASSWORD", "POSTGRES_PASSWORD"])
 def test_only_the_hubs_own_credentials_are_made_up(name: str) -> None:
     assert not is_credential(name)
+
+
+def test_the_scalers_token_for_consul_is_of_the_form_that_consul_takes(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    complete(file, [TOKEN], {})
+    assert is_token(read(file)[TOKEN])
+    check_forms(file)
+    file.write_text(f"{TOKEN}=of-my-own\n")
+    with pytest.raises(EnvFileFault, match=f"{TOKEN} is no UUID"):
+        check_forms(file)

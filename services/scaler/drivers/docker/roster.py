@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from services.catalog.model import Catalog, Service
 from services.scaler.core.events import Adopted, ReplicaId
@@ -25,6 +26,9 @@ class Roster:
         self._services = {
             (own.stack, own.name): service for service in catalog.services.values() if (own := service.containers)
         }
+        lazy = {service.name: service.lazy for service in self._services.values()}
+        for live in self:
+            self._belongs(live, lazy.get(live.record.service, live.record.lazy))
 
     def service_of(self, container: Container) -> Service | None:
         return self._services.get((container.project, container.service))
@@ -55,7 +59,16 @@ class Roster:
     def __iter__(self) -> Iterator[Replica]:
         return iter(tuple(self._replicas.values()))
 
+    def _belongs(self, live: Replica, lazy: bool) -> None:
+        """To the hub, which may then end it, or to compose: as the catalogue says now, whoever had started it."""
+        if live.record.lazy != lazy:
+            live.record = replace(live.record, lazy=lazy)
+            self.note(live)
+
     def enter(self, live: Replica) -> Replica:
+        service = self.service_by_name(live.record.service)
+        if service is not None:
+            live.record = replace(live.record, lazy=service.lazy)
         self._replicas[live.id] = self._by_container[live.record.container] = live
         return live
 
