@@ -51,8 +51,8 @@ class Hub:
         look_at: Callable[[str], Awaitable[None]],
         trouble: Callable[[], str] = str,
     ) -> None:
-        """`look_at`: reads traffic and size of one service now. `trouble`: what stands between the hub and its registry,
-        empty while nothing does."""
+        """`look_at`: reads traffic and size of one service now. `trouble`: what stands between the hub and its
+        registry, empty while nothing does."""
         self.layout = layout
         self._trouble = trouble
         self.edge = edge
