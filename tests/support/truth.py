@@ -19,6 +19,7 @@ from services.scaler.core.events import (
     Meddled,
     Paused,
     PinSet,
+    PrepareFailed,
     Pruned,
     Ready,
     RestartAsked,
@@ -160,6 +161,8 @@ class Truth:
                 self.asked[event.service] = self.now
             case Unpinned():
                 self.pins.pop(event.service, None)
+            case PrepareFailed() if event.not_ours and self._always_on(event.service):
+                self.put_down[event.service] = self.now
             case Pruned():
                 self.installed.pop(event.service, None)
             case ShutdownAsked():

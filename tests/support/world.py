@@ -207,7 +207,8 @@ class World(Truth):
         def done() -> Event:
             spec = self.catalog.services.get(name)
             if self._unlucky() or spec is None:
-                return PrepareFailed(name, effect.attempt, "no network")
+                not_ours = spec is not None and not spec.lazy and self.random.random() < 0.3
+                return PrepareFailed(name, effect.attempt, "no network", not_ours)
             self.installed[name] = spec.digest
             return Prepared(name, effect.attempt)
 

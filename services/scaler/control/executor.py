@@ -48,7 +48,7 @@ from services.scaler.core.events import (
     Stopped,
     Withdrawn,
 )
-from services.scaler.drivers.base import Driver, DriverError, Interrupted
+from services.scaler.drivers.base import Driver, DriverError, Interrupted, NotOurs
 from services.scaler.mesh.base import Busy, Mesh, Superseded
 
 log = logging.getLogger(__name__)
@@ -137,7 +137,10 @@ class Executor:
             self._post(Progress(effect.service, phase, fraction, detail))
 
         async def verb() -> Event:
-            await self._driver.prepare(spec, report)
+            try:
+                await self._driver.prepare(spec, report)
+            except NotOurs as error:
+                return PrepareFailed(effect.service, effect.attempt, str(error), not_ours=True)
             return Prepared(effect.service, effect.attempt)
 
         await self._answer(verb(), lambda why: PrepareFailed(effect.service, effect.attempt, why))

@@ -113,6 +113,8 @@ class PrepareFailed:
     service: str
     attempt: int
     reason: str
+    not_ours: bool = False
+    """It is for somebody else to start it, who has not done so (yet)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.catalog.model import Service
-from services.scaler.core import admission, resting, waking
+from services.scaler.core import admission, needing, resting, waking
 from services.scaler.core.effects import Pause, Resume, Watch, Withdraw
 from services.scaler.core.events import (
     Adopted,
@@ -43,7 +43,14 @@ def prepare_failed(world: World, event: PrepareFailed) -> None:
     if service is None or service.prepare_attempt != event.attempt or service.preparation is not Preparation.RUNNING:
         return
     service.preparation, service.progress = Preparation.UNKNOWN, None
-    waking.fail(world, service, event.reason)
+    service.put_down = event.not_ours and not service.spec.lazy
+    if service.put_down and not service.demands and all(one is service for one in needing.waiting_for(world, service)):
+        world.decide(service.name, "left", event.reason)
+        service.pulling = False
+        waking.end_wake(world, service)
+        world.touch(service.name)
+    else:
+        waking.fail(world, service, event.reason)
 
 
 def started(world: World, event: Started) -> None:

@@ -177,7 +177,8 @@ class ServiceState:
     restarting: bool = False
     """Rests to come back at once."""
     put_down: bool = False
-    """Always on, and ended by somebody else: theirs to start again, until somebody asks for it."""
+    """Always on, and ended by somebody else, or never begun by whom it belongs to: theirs to start, until somebody asks
+    for it."""
     timer_at: float = float("inf")
     """Its earliest timer that has not gone off."""
 

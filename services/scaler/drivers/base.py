@@ -7,6 +7,7 @@ milliseconds.
 
     DriverError
     ├── PrepareError    the platform has not got what the service needs (no network, no such package, no disk)
+    │   └── NotOurs         the service is for somebody else to start, who has not done it (yet)
     ├── StartError      the program did not become ready: died, never answered, listens elsewhere
     │   └── Interrupted     somebody else has ended it meanwhile, which says nothing about the program
     └── PauseError      the tree cannot be frozen or thawed
@@ -32,6 +33,10 @@ class DriverError(Exception):
 
 
 class PrepareError(DriverError):
+    pass
+
+
+class NotOurs(PrepareError):
     pass
 
 

@@ -12,9 +12,10 @@ import pytest
 
 from services.catalog.model import Containers, Port, Protocol, Scaling, Service
 from services.scaler.core.events import Appeared, Exited, Meddled
-from services.scaler.drivers.base import DriverError, Interrupted, StartError
+from services.scaler.drivers.base import DriverError, Interrupted, NotOurs, StartError
 from services.scaler.drivers.docker import checks
 from services.scaler.drivers.docker.engine import EngineRefused
+from services.scaler.drivers.docker.preparing import BRING_UP
 from tests.contract.drivers.bench import text, until
 from tests.contract.drivers.docker_bench import IMAGE, DockerBench, docker
 from tests.support.docker_hub import prune_volumes
@@ -379,6 +380,18 @@ async def test_what_is_not_on_demand_is_brought_up_by_compose_and_never_ended(ya
     [found] = await (await yard.driver()).adopt()
     assert (found.service, found.phase) == ("svc", "starting")
     docker("rm", "-f", name)
+
+
+async def test_what_is_not_on_demand_is_left_to_a_deployment_where_that_brings_it_up(
+    yard: DockerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(BRING_UP, "0")
+    service = yard.service(lazy=False)
+    yard.amend("svc", profiles=[])
+    driver = await yard.driver()
+    with pytest.raises(NotOurs, match="^svc is not on demand and does not run; .*docker compose up -d svc"):
+        await driver.prepare(service, quiet)
+    assert yard.containers() == []
 
 
 # -- the engine itself -------------------------------------------------------------------------------------------------

@@ -36,6 +36,9 @@ def test_the_fleet_comes_up_by_phase_and_goes_down_leaving_its_data(checkout: Ch
     assert _get("/api/chroma/api/v2/heartbeat") == 200
     assert _services(checkout) == {*INFRA, "hello", "chroma"}
 
+    states = _states()
+    assert {states[name] for name in ("n8n", "qdrant")} == {"stopped"}, "they belong to a later phase, and have not failed"
+
     checkout.up("--env", "dev", "--phase", "infra")
     assert read(env) == credentials
     assert {name: at for name, at in _started(checkout).items() if name in before} == before, "nothing was made anew"
@@ -148,6 +151,11 @@ def _down(checkout: Checkout) -> None:
     assert checkout.containers() == []
     assert checkout.networks() == []
     assert checkout.of_hub() == []
+
+
+def _states() -> dict[str, str]:
+    with urllib.request.urlopen(f"{GATEWAY}/api/health", timeout=30) as answer:
+        return dict(json.load(answer)["services"])
 
 
 def _get(path: str) -> int:

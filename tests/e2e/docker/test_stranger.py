@@ -194,7 +194,7 @@ async def is_left_ended(hub: DockerHub, shop: Project, *services: str) -> None:
     await asyncio.sleep(3.0)
     for name in services:
         assert shop.container(name).state == "exited"
-        assert "somebody else has ended it" in hub.status()["services"][name]["reason"]
+        assert "ended by somebody else" in hub.status()["services"][name]["reason"]
 
 
 async def test_docker_compose_up_on_a_project_that_was_not_adopted_doubles_nothing(

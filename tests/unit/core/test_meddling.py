@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from services.catalog.model import Catalog, Port, Scaling, Service
-from services.scaler.core.effects import Publish, Release, Resume, Start, Stop, Withdraw
+from services.scaler.core.effects import Prepare, Publish, Refuse, Release, Resume, Start, Stop, Withdraw
 from services.scaler.core.events import (
     Adopted,
     Appeared,
@@ -15,6 +15,7 @@ from services.scaler.core.events import (
     Exited,
     Flow,
     Meddled,
+    PrepareFailed,
     RestartAsked,
     Restarted,
     Resumed,
@@ -177,6 +178,25 @@ def test_where_one_of_several_copies_was_ended_by_hand_the_others_neither_grow_n
     scene.traffic(db=0)
     scene.succeed()
     assert scene.life("db") == [Life.READY, Life.READY]
+
+
+def test_what_is_for_somebody_else_to_start_is_no_failure_and_is_told_to_who_asks() -> None:
+    scene = Scene(entry("db", lazy=False), entry("web", needs=["db"]))
+    scene.on(PrepareFailed("db", scene.one(Prepare).attempt, "compose starts it", not_ours=True))
+    scene.wait(3600)
+    assert scene.none(Prepare)
+    assert not scene.service("db").failure
+    demand = scene.demand("web")
+    scene.succeed(only="web")
+    again = scene.awaited["db"]
+    assert isinstance(again, Prepare)
+    scene.on(PrepareFailed("db", again.attempt, "compose starts it", not_ours=True))
+    assert scene.refused() == {demand: "failed"}
+    assert "compose starts it" in scene.one(Refuse).reason
+    scene.wait(3600)
+    assert scene.none(Prepare)
+    scene.on(Appeared(Adopted("db-x1", "db", {"main": "172.18.0.2:80"}, None, "ready", "db 1")))
+    scene.up("web")
 
 
 def test_a_scaler_that_comes_back_leaves_what_was_ended_by_hand_and_a_new_hub_starts_it() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from services.catalog.model import Service
 from services.compose.command import ComposeError
-from services.scaler.drivers.base import PrepareError, ProgressReport, StartError
+from services.scaler.drivers.base import NotOurs, PrepareError, ProgressReport, StartError
 from services.scaler.drivers.docker.arrangement import Entry, Stacks
 from services.scaler.drivers.docker.containers import Containers
 from services.scaler.drivers.docker.images import Images
@@ -31,8 +31,10 @@ class Preparing:
         self._brings_up = os.environ.get(BRING_UP) != "0"
 
     async def prepare(self, service: Service, report: ProgressReport, taken: Collection[str]) -> None:
-        """Raises PrepareError, StartError, EngineAway, EngineRefused."""
-        self._check_whose(service)
+        """Raises PrepareError, StartError, EngineAway, EngineRefused; NotOurs where somebody else runs compose and has
+        not started the service (yet)."""
+        if why := self._not_ours(service):
+            raise NotOurs(why)
         try:
             _, entry = await self._stacks.entry(service)
         except ComposeError as error:
@@ -79,7 +81,8 @@ class Preparing:
         StartError."""
         if any(one.runs for one in self._containers.all_of(service)):
             return
-        self._check_whose(service)
+        if why := self._not_ours(service):
+            raise StartError(why)
         assert service.containers is not None
         own = service.containers
         try:
@@ -88,12 +91,12 @@ class Preparing:
         except (ComposeError, KeyError) as error:
             raise StartError(f"{service.name}: {error}") from error
 
-    def _check_whose(self, service: Service) -> None:
-        """Raises StartError where somebody else runs compose and has not started the service (yet)."""
+    def _not_ours(self, service: Service) -> str:
+        """Why the service is for others to start; empty where it is not, or runs."""
         if service.lazy or self._brings_up or any(one.runs for one in self._containers.all_of(service)):
-            return
+            return ""
         assert service.containers is not None
-        raise StartError(
+        return (
             f"{service.name} is not on demand and does not run; compose starts it: `docker compose up -d"
             f" {service.containers.name}`, or the next phase of the deployment"
         )
