@@ -389,7 +389,7 @@ async def test_what_is_not_on_demand_is_left_to_a_deployment_where_that_brings_i
     service = yard.service(lazy=False)
     yard.amend("svc", profiles=[])
     driver = await yard.driver()
-    with pytest.raises(NotOurs, match="^svc is not on demand and does not run; .*docker compose up -d svc"):
+    with pytest.raises(NotOurs, match=r"^svc is not on demand and does not run; .*docker compose up -d svc"):
         await driver.prepare(service, quiet)
     assert yard.containers() == []
 

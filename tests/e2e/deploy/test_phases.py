@@ -37,7 +37,7 @@ def test_the_fleet_comes_up_by_phase_and_goes_down_leaving_its_data(checkout: Ch
     assert _services(checkout) == {*INFRA, "hello", "chroma"}
 
     states = _states()
-    assert {states[name] for name in ("n8n", "qdrant")} == {"stopped"}, "they belong to a later phase, and have not failed"
+    assert {states[name] for name in ("n8n", "qdrant")} == {"stopped"}, "of a later phase, not failed"
 
     checkout.up("--env", "dev", "--phase", "infra")
     assert read(env) == credentials
