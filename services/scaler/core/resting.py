@@ -192,7 +192,8 @@ def _consider_paused(world: World, service: ServiceState, replica: Replica) -> N
     if replica.unproven and not service.retired:
         if not world.quiet(service):
             return  # a request may be frozen with it: the next reading looks again
-        replica.unproven = False
+        # What is only silent may count again when the entry changes.
+        replica.unproven = service.flow is not None and service.flow.active > 0
     if service.retired or replica.digest != service.spec.digest:
         waking.stop(world, service, replica, "its catalogue entry has changed")
     elif world.now >= due:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from services.catalog.model import Busy, Catalog, Port, Scaling, Service
-from services.scaler.core.effects import Drain, Effect
-from services.scaler.core.events import Adopted, Flow, Restarted, Traffic
+from services.scaler.core.effects import Drain, Effect, Stop
+from services.scaler.core.events import Adopted, CatalogLoaded, Flow, Meddled, Restarted, Traffic
 from services.scaler.core.fleet import Fleet
 
 CHAT = Service(
@@ -43,3 +45,13 @@ def test_a_websocket_that_is_silent_for_too_long_is_not_waited_for() -> None:
 def test_without_a_limit_a_silent_websocket_counts_for_ever() -> None:
     spec = Service("chat", ports=CHAT.ports, scaling=CHAT.scaling)
     assert drains(fleet_of(spec), [10.0 * number for number in range(100)]) == []
+
+
+def test_a_silent_websocket_frozen_by_hand_counts_again_when_the_entry_says_so_before_it_is_ended() -> None:
+    fleet = fleet_of(CHAT)
+    fleet.handle(Traffic({"chat": Flow(1, 1, 70.0)}), 1.0)
+    fleet.handle(Meddled("chat-1", "paused"), 2.0)
+    fleet.handle(Traffic({"chat": Flow(1, 1, 72.0)}), 3.0)
+    patient = replace(CHAT, busy=Busy(cpu=0.0), digest="another")
+    effects = fleet.handle(CatalogLoaded(Catalog({"chat": patient})), 4.0)
+    assert not any(isinstance(effect, Stop) for effect in effects)
