@@ -26,14 +26,12 @@ from services.scaler.drivers.docker.checks import Check, words
 from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
 from services.scaler.drivers.docker.holders import Holders
 from services.scaler.drivers.docker.images import Images
-from services.scaler.drivers.docker.intents import intend
+from services.scaler.drivers.docker.intents import intend, is_leaving, until_removed
 from services.scaler.drivers.docker.outlasting import outlasting
 from services.scaler.drivers.docker.output import LAST_LINES, last_lines
 
 log = logging.getLogger(__name__)
 
-_REMOVAL = 15.0
-_LEAVING = ("marked for removal", "removal of container", "is dead")
 _AS_THEY_ARE: Mapping[int, int] = MappingProxyType({})
 
 
@@ -124,7 +122,7 @@ class Containers:
         """Another one in its place: what it was made on is gone. Raises StartError, EngineAway, EngineRefused."""
         if self._book.get(container.id) is not None:
             await self._delete(container.id)
-            await self._until_removed(container.id)
+            await until_removed(self._engine, container.id)
         self._book.forget(container.id)
         # Who removes one has often made another already, as compose does: two would write to the same volumes.
         if service.containers is not None:
@@ -151,17 +149,6 @@ class Containers:
         except EngineRefused as error:
             if not is_leaving(error):
                 raise
-
-    async def _until_removed(self, container: str) -> None:
-        """Somebody else may be removing it: until that is done compose takes it for one that is there."""
-        try:
-            async with asyncio.timeout(_REMOVAL):
-                await self._engine.post(f"containers/{container}/wait", condition="removed")
-        except EngineRefused as error:
-            if error.status != 404:
-                raise
-        except TimeoutError:
-            log.warning("container %s is still being removed after %g s", container[:12], _REMOVAL)
 
     async def learn(self, project: str, name: str) -> None:
         """Know the containers of one compose service now, not at their events."""
@@ -300,11 +287,6 @@ def published(inspected: Mapping[str, Any]) -> frozenset[int]:
     bound = inspected.get("HostConfig", {}).get("PortBindings") or {}
     split = (name.partition("/") for name, hosts in bound.items() if hosts)
     return frozenset(int(number) for number, _, kind in split if kind == "tcp")
-
-
-def is_leaving(error: EngineRefused) -> bool:
-    """Whether it was refused because somebody else is just removing the container."""
-    return error.status == 409 and any(words in str(error) for words in _LEAVING)
 
 
 def how(state: Mapping[str, Any], *, oom: bool = False) -> str:

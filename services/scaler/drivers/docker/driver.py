@@ -31,11 +31,12 @@ from services.scaler.drivers.base import (
 from services.scaler.drivers.docker import adoption, disk, past_gateway, readiness, replicas, thawing
 from services.scaler.drivers.docker.arrangement import Stacks
 from services.scaler.drivers.docker.book import Book, Change, Container, What
-from services.scaler.drivers.docker.containers import Alive, Containers, is_leaving
+from services.scaler.drivers.docker.containers import Alive, Containers
 from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
 from services.scaler.drivers.docker.gateways import Bootstrap, InnerGateways
 from services.scaler.drivers.docker.hands import Hands
 from services.scaler.drivers.docker.images import Images
+from services.scaler.drivers.docker.intents import is_leaving
 from services.scaler.drivers.docker.keeper import Keeper
 from services.scaler.drivers.docker.keeping import VolumeKeeping
 from services.scaler.drivers.docker.measuring import Measuring

@@ -26,6 +26,7 @@ from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefu
 from services.scaler.drivers.docker.holder_containers import HOLDER, Holder, HolderContainers, Seen, digest
 from services.scaler.drivers.docker.holder_text import Holding
 from services.scaler.drivers.docker.inside import Inside
+from services.scaler.drivers.docker.intents import is_leaving, until_removed
 from services.scaler.drivers.docker.keeper import DATA, Keeper, mark
 from services.scaler.drivers.docker.rules import Rules, doors, past
 
@@ -235,7 +236,15 @@ class Holders:
         known = self._known.get(holding.whose)
         if seen is not None and seen.running and known is not None and known.id == seen.id:
             return known
-        return await self._containers.start(seen.id if seen is not None else await self._containers.make(holding))
+        if seen is not None:
+            try:
+                return await self._containers.start(seen.id)
+            except EngineRefused as error:
+                if error.status != 404 and not is_leaving(error):
+                    raise
+                # Somebody removes it: that its program has ended is told first.
+                await until_removed(self._engine, seen.id)
+        return await self._containers.start(await self._containers.make(holding))
 
     async def _remove_others(self, wanted: Iterable[str]) -> None:
         """Those of services that run wait until they rest."""

@@ -7,12 +7,19 @@ here. What was created by a lost request is found again by its name, so nothing 
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.scaler.drivers.docker.engine import Engine, EngineRefused
 
+log = logging.getLogger(__name__)
+
+_NOT_FOUND = 404
 _CONFLICT = 409
+_LEAVING = ("marked for removal", "removal of container", "is dead")
+_REMOVAL = 15.0
 
 
 async def intend(engine: Engine, path: str, *fine: str, **params: Any) -> bool:
@@ -39,6 +46,24 @@ async def create(engine: Engine, description: Mapping[str, Any], name: str) -> s
         if not dict(description["Labels"]).items() <= found["Config"]["Labels"].items():
             raise
         return str(found["Id"])
+
+
+def is_leaving(error: EngineRefused) -> bool:
+    """Whether it was refused because somebody else is just removing the container."""
+    return error.status == _CONFLICT and any(words in str(error) for words in _LEAVING)
+
+
+async def until_removed(engine: Engine, container: str) -> None:
+    """Somebody else may be removing it: until that is done its name is taken, and compose takes it for one that is
+    there. Raises EngineRefused, EngineAway."""
+    try:
+        async with asyncio.timeout(_REMOVAL):
+            await engine.post(f"containers/{container}/wait", condition="removed")
+    except EngineRefused as error:
+        if error.status != _NOT_FOUND:
+            raise
+    except TimeoutError:
+        log.warning("container %s is still being removed after %g s", container[:12], _REMOVAL)
 
 
 async def connect(engine: Engine, container: str, network: str, endpoint: Mapping[str, Any]) -> None:
