@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from services.catalog.model import Busy, Catalog, Port, Scaling, Service
 from services.scaler.core.effects import Drain, Effect, Stop
-from services.scaler.core.events import Adopted, CatalogLoaded, Flow, Meddled, Restarted, Traffic
+from services.scaler.core.events import Adopted, Flow, Meddled, Restarted, Traffic
 from services.scaler.core.fleet import Fleet
+from services.scaler.core.state import Life
+from tests.unit.core.scene import Scene
 
 CHAT = Service(
     "chat", ports=(Port("main", 80),), scaling=Scaling(idle_timeout=10), busy=Busy(cpu=0.0, websocket_idle=60)
@@ -48,10 +50,13 @@ def test_without_a_limit_a_silent_websocket_counts_for_ever() -> None:
 
 
 def test_a_silent_websocket_frozen_by_hand_counts_again_when_the_entry_says_so_before_it_is_ended() -> None:
-    fleet = fleet_of(CHAT)
-    fleet.handle(Traffic({"chat": Flow(1, 1, 70.0)}), 1.0)
-    fleet.handle(Meddled("chat-1", "paused"), 2.0)
-    fleet.handle(Traffic({"chat": Flow(1, 1, 72.0)}), 3.0)
-    patient = replace(CHAT, busy=Busy(cpu=0.0), digest="another")
-    effects = fleet.handle(CatalogLoaded(Catalog({"chat": patient})), 4.0)
-    assert not any(isinstance(effect, Stop) for effect in effects)
+    scene = Scene(CHAT)
+    scene.up("chat")
+    scene.wait(1.0)
+    scene.on(Traffic({"chat": Flow(1, 1, 70.0)}))
+    scene.on(Meddled(scene.replica("chat").id, "paused"))
+    scene.wait(1.0)
+    scene.on(Traffic({"chat": Flow(1, 1, 71.0)}))
+    assert scene.life("chat") == [Life.PAUSED]
+    scene.load(replace(CHAT, busy=Busy(cpu=0.0), digest="another"))
+    assert scene.none(Stop)
