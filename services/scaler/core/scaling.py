@@ -18,8 +18,8 @@ def traffic(world: World, event: Traffic) -> None:
         if before is not None and flow.total != before.total:
             world.used(service, "requests")
         for replica in service.replicas.values():
-            if replica.unproven and replica.adopted and flow.active > 0:
-                service.waking = True  # an earlier life froze it a moment too soon
+            if replica.unproven and flow.active > 0 and (replica.adopted or not service.only_silent):
+                service.waking = True  # an earlier life, or somebody else, froze it a moment too soon
             if replica.unproven or replica.life is Life.READY:
                 world.touch(name)
 

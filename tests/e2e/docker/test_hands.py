@@ -127,6 +127,17 @@ async def test_one_that_is_frozen_by_hand_answers(yard: Yard) -> None:
     await yard.answers("frozen")
 
 
+async def test_a_request_that_is_frozen_by_hand_with_its_container_is_answered(yard: Yard) -> None:
+    """Also one that came after the gateway was read last: the next reading tells of it."""
+    await yard.answers("frozen")
+    for _ in range(3):
+        asked = asyncio.create_task(asyncio.to_thread(yard.ask, "frozen", "/delay?seconds=0.5"))
+        await asyncio.sleep(0.1)
+        docker("pause", yard.id("frozen"))
+        async with asyncio.timeout(AT_ONCE):
+            assert (await asked)[0] == 200
+
+
 async def test_one_that_is_thawed_by_hand_is_awake_and_rests_again(yard: Yard) -> None:
     await yard.answers("thawed")
     await yard.hub.rested("thawed", "paused")

@@ -150,6 +150,17 @@ async def test_a_service_rests_in_two_steps_and_comes_back_from_each(workshop: W
     assert workshop.starts("svc") == 2
 
 
+async def test_what_was_paused_when_the_scaler_died_is_stopped_in_its_time(
+    workshop: Workshop, start_hub: StartHub
+) -> None:
+    hub = start_hub({"svc": workshop.upstream("svc", rests=Rests(idle=IDLE, stop_after=4.0))})
+    async with client(hub.base) as caller:
+        assert (await caller.get("svc", "asyncio")).ok
+    await hub.until("svc", "paused")
+    hub.kill("scaler")
+    await hub.until("svc", "stopped")
+
+
 async def test_sleep_by_command_goes_straight_to_the_asked_depth(workshop: Workshop, start_hub: StartHub) -> None:
     hub = start_hub({"svc": workshop.upstream("svc")})
     for depth in ("paused", "stopped"):

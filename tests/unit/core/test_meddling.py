@@ -44,6 +44,16 @@ def test_a_replica_frozen_by_hand_is_thawed_where_a_request_is_in_flight(active:
     assert broken(fleet) == []
 
 
+def test_a_request_that_came_between_the_last_reading_and_a_freeze_by_hand_is_not_left_hanging() -> None:
+    scene = Scene(entry("web"))
+    scene.up("web")
+    scene.on(Meddled(scene.replica("web").id, "paused"))
+    assert scene.life("web") == [Life.PAUSED]
+    scene.wait(1.0)
+    scene.traffic(web=1)
+    assert scene.life("web") == [Life.RESUMING]
+
+
 def test_a_replica_that_somebody_started_by_hand_serves_and_is_not_started_twice() -> None:
     fleet = Fleet()
     fleet.handle(CatalogLoaded(Catalog({"web": WEB})), 0.0)
