@@ -217,7 +217,7 @@ class ServiceScaler:
     def _serving(self) -> dict[str, float]:
         """Services with a replica whose requests count → idle timeout."""
         services = self.control.fleet.world.services.values()
-        return {s.name: s.spec.scaling.idle_timeout for s in services if s.in_life(Life.READY, Life.DRAINING)}
+        return {s.name: s.spec.scaling.idle_timeout for s in services if s.counted}
 
     def _replicas(self) -> list[str]:
         return list(self.control.fleet.world.replica_of)

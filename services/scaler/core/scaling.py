@@ -18,8 +18,9 @@ def traffic(world: World, event: Traffic) -> None:
         if before is not None and flow.total != before.total:
             world.used(service, "requests")
         for replica in service.replicas.values():
-            if replica.unproven and replica.adopted and flow.active > 0:
-                service.waking = True  # an earlier life froze it a moment too soon
+            if replica.unproven and flow.active > 0 and (replica.adopted or not service.only_silent):
+                # An earlier life froze it a moment too soon, or a request got in as somebody else did.
+                service.waking = True
             if replica.unproven or replica.life is Life.READY:
                 world.touch(name)
 

@@ -193,6 +193,11 @@ class ServiceState:
         return any(replica.life in AWAKE for replica in self.replicas.values())
 
     @property
+    def counted(self) -> bool:
+        """Its traffic has to be read: a replica serves, or is frozen and nobody saw it quiet before."""
+        return bool(self.in_life(*SERVING)) or any(replica.unproven for replica in self.replicas.values())
+
+    @property
     def min_replicas(self) -> int:
         if self.retired or self.unavailable:
             return 0
