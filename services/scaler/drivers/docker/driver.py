@@ -52,6 +52,8 @@ log = logging.getLogger(__name__)
 
 _NEWS = 5.0
 """Seconds in which an end that the engine has confirmed is told by its events too."""
+_KEEPER_AGAIN = 0.5
+"""Seconds after which a keeper that ended is looked for: the engine may have started it again itself."""
 _AFTER_SERVING = 0.25
 """Seconds that what can wait does wait after a replica has become ready or was thawed."""
 
@@ -79,6 +81,8 @@ class DockerDriver:
         self._watch.reconnected.append(self._hands.look_again)
         self._measuring = Measuring(self.engine, post)
         self.keeper = Keeper(self.engine, self.images, layout)
+        self._watch.also.append(self._keeper_ended)
+        self._watch.reconnected.append(self._keep_volumes)
         self.keeping = VolumeKeeping(
             self.engine, self._book, self.stacks, self.images, self.keeper, self._pulls, layout
         )
@@ -96,8 +100,7 @@ class DockerDriver:
         self._catalog = catalog
         self._roster.configure(catalog)
         self.stacks.configure(catalog)
-        if self._up:
-            self._keep_volumes()
+        self._keep_volumes()
 
     def unavailable(self, service: Service) -> str | None:
         return replicas.unavailable(service)
@@ -369,11 +372,18 @@ class DockerDriver:
             self._roster.note(live)
             await self._measuring.count_from_here(live)
 
-    def _keep_volumes(self) -> None:
+    def _keep_volumes(self, after: float = 0.0) -> None:
         async def keep() -> None:
+            await asyncio.sleep(after)
             await self.keeper.keep(await self.stacks.all(), self._catalog)
 
-        self._background.begin(keep())
+        if self._up:
+            self._background.begin(keep())
+
+    def _keeper_ended(self, event: Mapping[str, Any]) -> None:
+        """Somebody stopped or removed it, as `docker stop $(docker ps -q)` does: the volumes need another one."""
+        if self.keeper.is_lost(event):
+            self._keep_volumes(after=_KEEPER_AGAIN)
 
     async def close(self) -> None:
         await self._background.close()

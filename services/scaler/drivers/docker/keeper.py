@@ -69,6 +69,13 @@ class Keeper:
         except (EngineAway, EngineRefused, OSError) as error:
             log.warning("volumes of resting services are not safe from a prune: %s", error)
 
+    def is_lost(self, event: Mapping[str, Any]) -> bool:
+        """Whether this event of the engine is the end of a keeper. Those that are replaced end too: looking after them
+        once more changes nothing."""
+        labels = event["Actor"].get("Attributes") or {}
+        ended = event["Action"] in ("die", "destroy") and _ROLE in labels and labels.get(DATA) == self._mark
+        return ended and not self._dismissed
+
     async def dismiss(self) -> None:
         """Let go of all volumes, for good: the hub ends. Never raises; what hinders it is logged."""
         self._dismissed = True
