@@ -116,6 +116,8 @@ class Replica:
     thaw is awaited: its end was told before the outcome."""
     by_hand: bool = False
     """Of a dead one: somebody else has ended it."""
+    finished: bool = False
+    """Of a dead one: it has done its work."""
     deaf: bool = False
     """It no longer listens: its rest is not taken back, and ends in a stop."""
     unproven: bool = False
@@ -178,6 +180,8 @@ class ServiceState:
     """Rests to come back at once."""
     put_down: bool = False
     """Always on, and ended by somebody else: theirs to start again, until somebody asks for it."""
+    finished: bool = False
+    """Its last replica has done its work: no other is begun by itself."""
     timer_at: float = float("inf")
     """Its earliest timer that has not gone off."""
 
@@ -198,11 +202,16 @@ class ServiceState:
         return bool(self.in_life(*SERVING)) or any(replica.unproven for replica in self.replicas.values())
 
     @property
+    def at_rest(self) -> bool:
+        """Always on by its entry, and yet not to be started before somebody asks for it."""
+        return self.put_down or self.finished
+
+    @property
     def min_replicas(self) -> int:
         if self.retired or self.unavailable:
             return 0
         least = self.spec.scaling.min_replicas if self.spec.lazy else max(1, self.spec.scaling.min_replicas)
-        return min(least, sum(not one.dead for one in self.replicas.values())) if self.put_down else least
+        return min(least, sum(not one.dead for one in self.replicas.values())) if self.at_rest else least
 
     @property
     def max_replicas(self) -> int:

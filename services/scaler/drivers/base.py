@@ -8,7 +8,8 @@ milliseconds.
     DriverError
     ├── PrepareError    the platform has not got what the service needs (no network, no such package, no disk)
     ├── StartError      the program did not become ready: died, never answered, listens elsewhere
-    │   └── Interrupted     somebody else has ended it meanwhile, which says nothing about the program
+    │   ├── Interrupted     somebody else has ended it meanwhile, which says nothing about the program
+    │   └── Finished        it was a task, and has done its work already
     └── PauseError      the tree cannot be frozen or thawed
 """
 
@@ -40,6 +41,10 @@ class StartError(DriverError):
 
 
 class Interrupted(StartError):
+    pass
+
+
+class Finished(StartError):
     pass
 
 

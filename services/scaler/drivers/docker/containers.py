@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 _REMOVAL = 15.0
 _LEAVING = ("marked for removal", "removal of container", "is dead")
+DONE = "exited with code 0"
+"""How a container ended that has done its work."""
 _AS_THEY_ARE: Mapping[int, int] = MappingProxyType({})
 
 

@@ -20,6 +20,7 @@ from services.scaler.core.events import Adopted, Measured, ReplicaId
 from services.scaler.drivers.background import Background
 from services.scaler.drivers.base import (
     DriverError,
+    Finished,
     Interrupted,
     PauseError,
     Post,
@@ -31,7 +32,7 @@ from services.scaler.drivers.base import (
 from services.scaler.drivers.docker import adoption, disk, past_gateway, readiness, replicas, thawing
 from services.scaler.drivers.docker.arrangement import Stacks
 from services.scaler.drivers.docker.book import Book, Change, Container, What
-from services.scaler.drivers.docker.containers import Alive, Containers, is_leaving
+from services.scaler.drivers.docker.containers import DONE, Alive, Containers, is_leaving
 from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
 from services.scaler.drivers.docker.gateways import Bootstrap, InnerGateways
 from services.scaler.drivers.docker.hands import Hands
@@ -247,8 +248,11 @@ class DockerDriver:
         manner = await self._containers.manner(live.record.container, oom=live.oom)
         words = await self._containers.last_words(live.record.container)
         self._leave(live)
-        kind = Interrupted if live.was_told_to_end() else StartError
-        return kind(f"{service.name} {manner} {when}{words}")
+        if live.was_told_to_end():
+            return Interrupted(f"{service.name} {manner} {when}{words}")
+        if service.may_finish and manner == DONE:
+            return Finished(f"{service.name} {manner}{words}")
+        return StartError(f"{service.name} {manner} {when}{words}")
 
     # -- rest ----------------------------------------------------------------------------------------------------------
 
