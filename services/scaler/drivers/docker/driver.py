@@ -53,8 +53,6 @@ log = logging.getLogger(__name__)
 
 _NEWS = 5.0
 """Seconds in which an end that the engine has confirmed is told by its events too."""
-_KEEPER_AGAIN = 0.5
-"""Seconds after which a keeper that ended is looked for: the engine may have started it again itself."""
 _AFTER_SERVING = 0.25
 """Seconds that what can wait does wait after a replica has become ready or was thawed."""
 
@@ -79,11 +77,10 @@ class DockerDriver:
         self._grudges = Grudges(layout.state / "not-pausable.json")
         self._hands = Hands(self._roster, self._book, self._containers, post, self._background.begin, self._gone)
         self._watch = Watch(self.engine, self._book, self._changed, self.images.forget)
-        self._watch.reconnected.append(self._hands.look_again)
         self._measuring = Measuring(self.engine, post)
         self.keeper = Keeper(self.engine, self.images, layout)
-        self._watch.also.append(self._keeper_ended)
-        self._watch.reconnected.append(self._keep_volumes)
+        self._watch.also.append(self.keeper.changed(self._keep_volumes))
+        self._watch.reconnected += [self._hands.look_again, self._keep_volumes]
         self.keeping = VolumeKeeping(
             self.engine, self._book, self.stacks, self.images, self.keeper, self._pulls, layout
         )
@@ -92,8 +89,7 @@ class DockerDriver:
             *(self.engine, self.images, self.keeper, self.stacks, self._book, self._watch, layout), hold=hold
         )
         self._containers.holders = self.names.holders
-        self._catalog = Catalog()
-        self._up = False
+        self._catalog, self._up = Catalog(), False
 
     # -- what is and what could be -------------------------------------------------------------------------------------
 
@@ -248,11 +244,9 @@ class DockerDriver:
         manner = await self._containers.manner(live.record.container, oom=live.oom)
         words = await self._containers.last_words(live.record.container)
         self._leave(live)
-        if live.was_told_to_end():
-            return Interrupted(f"{service.name} {manner} {when}{words}")
-        if service.may_finish and manner == DONE:
-            return Finished(f"{service.name} {manner}{words}")
-        return StartError(f"{service.name} {manner} {when}{words}")
+        task = service.may_finish and manner == DONE
+        kind = Interrupted if live.was_told_to_end() else Finished if task else StartError
+        return kind(f"{service.name} {manner} {when}{words}")
 
     # -- rest ----------------------------------------------------------------------------------------------------------
 
@@ -383,11 +377,6 @@ class DockerDriver:
 
         if self._up:
             self._background.begin(keep())
-
-    def _keeper_ended(self, event: Mapping[str, Any]) -> None:
-        """Somebody stopped or removed it, as `docker stop $(docker ps -q)` does: the volumes need another one."""
-        if self.keeper.is_lost(event):
-            self._keep_volumes(after=_KEEPER_AGAIN)
 
     async def close(self) -> None:
         await self._background.close()
