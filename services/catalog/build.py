@@ -14,7 +14,7 @@ from pathlib import Path as FilePath
 from types import MappingProxyType
 
 from services.catalog import fields, keys, known, units
-from services.catalog.containers import containers
+from services.catalog.containers import containers, ends
 from services.catalog.digest import container_digest, digest
 from services.catalog.environment import env_files
 from services.catalog.extension import extension
@@ -143,6 +143,7 @@ class _Build:
             stateless=hub.stateless,
             local=self._local(hub.local) if hub.local else None,
             containers=inside,
+            ends=inside is not None and ends(self._raw),
             environment=environment,
             volumes=volumes,
             resources=limits,

@@ -35,6 +35,16 @@ def containers(name: str, raw: Table, project: str, path: Path, findings: Findin
     )
 
 
+def ends(raw: Table) -> bool:
+    """Whether the engine leaves a container of it as it is, once it has ended with 0."""
+    said = raw.get("restart")
+    if said is None:
+        deploy = raw.get("deploy")
+        policy = deploy.get("restart_policy") if isinstance(deploy, Table) else None
+        said = policy.get("condition", "any") if isinstance(policy, Table) else "no"
+    return str(said).partition(":")[0] not in ("always", "unless-stopped", "any")
+
+
 def _networks(value: Value, path: Path, findings: Findings) -> Mapping[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for network, entry, mark in as_names(value, (*path, "networks")).places():

@@ -241,6 +241,14 @@ class Service:
     digest: str = ""
     """Changes whenever a running replica of the old text would be out of date (command, environment, package ...)."""
 
+    ends: bool = False
+    """As a container, nothing starts it again once it has ended with 0: it may be a task."""
+
+    @property
+    def may_finish(self) -> bool:
+        """Ended with 0 it has done its work, and is not missed."""
+        return self.ends and not self.lazy
+
     @property
     def main(self) -> Port | None:
         return self.ports[0] if self.ports else None

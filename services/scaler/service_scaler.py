@@ -215,12 +215,9 @@ class ServiceScaler:
         return {name: reason for name, reason in reasons.items() if reason}
 
     def _serving(self) -> dict[str, float]:
-        """Services with a replica whose requests count, or that may be frozen with one → idle timeout."""
-        return {
-            service.name: service.spec.scaling.idle_timeout
-            for service in self.control.fleet.world.services.values()
-            if service.in_life(Life.READY, Life.DRAINING) or any(one.unproven for one in service.replicas.values())
-        }
+        """Services with a replica whose requests count → idle timeout."""
+        services = self.control.fleet.world.services.values()
+        return {s.name: s.spec.scaling.idle_timeout for s in services if s.counted}
 
     def _replicas(self) -> list[str]:
         return list(self.control.fleet.world.replica_of)

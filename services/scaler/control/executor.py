@@ -34,6 +34,7 @@ from services.scaler.core.events import (
     Drained,
     DrainRefused,
     Event,
+    Exited,
     Paused,
     PauseFailed,
     Prepared,
@@ -48,7 +49,7 @@ from services.scaler.core.events import (
     Stopped,
     Withdrawn,
 )
-from services.scaler.drivers.base import Driver, DriverError, Interrupted, NotOurs
+from services.scaler.drivers.base import Driver, DriverError, Finished, Interrupted, NotOurs
 from services.scaler.mesh.base import Busy, Mesh, Superseded
 
 log = logging.getLogger(__name__)
@@ -167,6 +168,8 @@ class Executor:
             await self._driver.ready(spec, effect.replica)
         except Interrupted as error:
             return StartFailed(effect.replica, effect.attempt, str(error), by_hand=True)
+        except Finished as error:
+            self._post(Exited(effect.replica, str(error), finished=True))
         return Ready(effect.replica, effect.attempt)
 
     async def _measure(self, effect: Measure) -> None:

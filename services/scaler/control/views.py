@@ -49,6 +49,8 @@ def reason(world: World, service: ServiceState) -> str:
         return service.failure
     if service.put_down and not service.replicas:
         return "ended by somebody else, or not begun yet: left so until somebody asks for it"
+    if service.finished and not service.replicas:
+        return "it has done its work"
     if service.in_life(Life.READY):
         return ", ".join(resting.use(world, service)) or f"last use: {service.use_reason}"
     return next((replica.reason for replica in service.replicas.values() if replica.reason), "")

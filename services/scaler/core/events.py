@@ -155,6 +155,8 @@ class Exited:
     reason: str
     by_hand: bool = False
     """Somebody else has ended it, which says nothing about the program."""
+    finished: bool = False
+    """It has done its work."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,8 +109,9 @@ def exited(world: World, event: Exited) -> None:
     if replica.life in (Life.STARTING, Life.RESUMING):
         # The outcome that is awaited will tell; a success that was on its way already is none any more.
         replica.dead, replica.reason, replica.by_hand = True, event.reason, event.by_hand
+        replica.finished = event.finished
         return
-    replica.reason, replica.by_hand = event.reason, event.by_hand
+    replica.reason, replica.by_hand, replica.finished = event.reason, event.by_hand, event.finished
     _ended(world, service, replica)
 
 
@@ -240,6 +241,7 @@ def adopted(world: World, event: Adopted) -> None:
         adopted=True,
         unproven=event.phase == "paused",
     )
+    service.finished = False
     world.add_replica(service, replica)
     ordinal = event.replica.rpartition("-")[2]
     service.next_ordinal = max(service.next_ordinal, int(ordinal) + 1 if ordinal.isdigit() else 1)
@@ -320,6 +322,8 @@ def _ended(world: World, service: ServiceState, replica: Replica) -> None:
     if replica.by_hand:
         _by_somebody_else(world, service, replica.reason)
         _clear_away(world, service, replica)
+    elif replica.finished:
+        _finished(world, service, replica)
     else:
         world.decide(service.name, "crashed", replica.reason)
         _clear_away(world, service, replica)
@@ -333,6 +337,15 @@ def _by_somebody_else(world: World, service: ServiceState, reason: str) -> None:
         waking.end_wake(world, service)
     left = ", and left so until somebody asks for it" if service.put_down else ""
     world.decide(service.name, "ended", f"by somebody else{left}: {reason}")
+
+
+def _finished(world: World, service: ServiceState, replica: Replica) -> None:
+    """What waits for its end goes on; it is begun again when somebody asks for it, or with the next hub."""
+    service.finished, service.failure, service.failures, service.retry_at = True, "", 0, 0.0
+    if not service.demands:
+        waking.end_wake(world, service)
+    world.decide(service.name, "finished", replica.reason)
+    _clear_away(world, service, replica)
 
 
 def _clear_away(world: World, service: ServiceState, replica: Replica) -> None:

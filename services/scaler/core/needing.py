@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from services.catalog.model import Condition, Service
+from services.catalog.model import Condition, Dependency, Service
 from services.scaler.core.effects import Refusal
 from services.scaler.core.state import Life, ServiceState, World
 
@@ -37,7 +37,7 @@ def kept(world: World, service: ServiceState) -> bool:
     """It has to be up although nobody asks: always on, pinned, or needed by something awake."""
     if service.retired or service.unavailable:
         return False
-    if service.put_down:
+    if service.at_rest:
         # Who keeps it up without asking for it is not told from who wanted it ended; who asks wakes it.
         return service.pinned(world.now)
     if service.min_replicas or service.pinned(world.now):
@@ -83,7 +83,7 @@ def blocked(world: World, service: ServiceState, *, forced: bool = False) -> tup
             other = world.services[dependency.service]
             seen.add(other.name)
             why = f"{said}it needs {other.name}"
-            if other.in_life(Life.READY):
+            if other.in_life(Life.READY) or _served_its_turn(other, dependency.condition):
                 continue
             if other.unavailable:
                 return Refusal.UNAVAILABLE, f"{why}: {other.unavailable}", world.now + 60.0
@@ -98,6 +98,8 @@ def ask(world: World, service: ServiceState) -> None:
     """Wake what the service depends on or uses; each of them does the same for its own."""
     for name in service.needs:
         other = world.services[name]
+        if all(_served_its_turn(other, one.condition) for one in _dependencies(service, name)):
+            continue
         if other.waking or other.unavailable or other.in_life(Life.READY):
             continue
         if other.retry_at > world.now and not service.forced:
@@ -117,10 +119,28 @@ def met(world: World, service: ServiceState) -> bool:
         if dependency.service not in service.needs:
             continue
         other = world.services[dependency.service]
-        there = _runs(other) if dependency.condition is Condition.STARTED else bool(other.in_life(Life.READY))
+        there = _there(other, dependency.condition)
         if not there and (dependency.required or not _out_of_reach(world, other)):
             return False
     return True
+
+
+def _dependencies(service: ServiceState, name: str) -> list[Dependency]:
+    found = [one for one in service.spec.depends_on if one.service == name]
+    return found or [Dependency(name, Condition.HEALTHY)]  # only used
+
+
+def _there(service: ServiceState, condition: Condition) -> bool:
+    if condition is Condition.COMPLETED and service.spec.may_finish:
+        return service.finished
+    if _served_its_turn(service, condition):
+        return True
+    return _runs(service) if condition is Condition.STARTED else bool(service.in_life(Life.READY))
+
+
+def _served_its_turn(service: ServiceState, condition: Condition) -> bool:
+    """It was a task, has been done, and nobody wants it to be healthy after that."""
+    return service.finished and condition is not Condition.HEALTHY
 
 
 def _runs(service: ServiceState) -> bool:

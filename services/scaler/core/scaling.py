@@ -19,7 +19,8 @@ def traffic(world: World, event: Traffic) -> None:
             world.used(service, "requests")
         for replica in service.replicas.values():
             if replica.unproven and flow.active > 0 and (replica.adopted or not service.only_silent):
-                service.waking = True  # an earlier life, or somebody else, froze it a moment too soon
+                # An earlier life froze it a moment too soon, or a request got in as somebody else did.
+                service.waking = True
             if replica.unproven or replica.life is Life.READY:
                 world.touch(name)
 

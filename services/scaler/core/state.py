@@ -116,6 +116,8 @@ class Replica:
     thaw is awaited: its end was told before the outcome."""
     by_hand: bool = False
     """Of a dead one: somebody else has ended it."""
+    finished: bool = False
+    """Of a dead one: it has done its work."""
     deaf: bool = False
     """It no longer listens: its rest is not taken back, and ends in a stop."""
     unproven: bool = False
@@ -179,6 +181,8 @@ class ServiceState:
     put_down: bool = False
     """Always on, and ended by somebody else, or never begun by whom it belongs to: theirs to start, until somebody asks
     for it."""
+    finished: bool = False
+    """Its last replica has done its work: no other is begun by itself."""
     timer_at: float = float("inf")
     """Its earliest timer that has not gone off."""
 
@@ -194,11 +198,21 @@ class ServiceState:
         return any(replica.life in AWAKE for replica in self.replicas.values())
 
     @property
+    def counted(self) -> bool:
+        """Its traffic has to be read: a replica serves, or is frozen and nobody saw it quiet before."""
+        return bool(self.in_life(*SERVING)) or any(replica.unproven for replica in self.replicas.values())
+
+    @property
+    def at_rest(self) -> bool:
+        """Always on by its entry, and yet not to be started before somebody asks for it."""
+        return self.put_down or self.finished
+
+    @property
     def min_replicas(self) -> int:
         if self.retired or self.unavailable:
             return 0
         least = self.spec.scaling.min_replicas if self.spec.lazy else max(1, self.spec.scaling.min_replicas)
-        return min(least, sum(not one.dead for one in self.replicas.values())) if self.put_down else least
+        return min(least, sum(not one.dead for one in self.replicas.values())) if self.at_rest else least
 
     @property
     def max_replicas(self) -> int:

@@ -9,7 +9,8 @@ milliseconds.
     ├── PrepareError    the platform has not got what the service needs (no network, no such package, no disk)
     │   └── NotOurs         the service is for somebody else to start, who has not done it (yet)
     ├── StartError      the program did not become ready: died, never answered, listens elsewhere
-    │   └── Interrupted     somebody else has ended it meanwhile, which says nothing about the program
+    │   ├── Interrupted     somebody else has ended it meanwhile, which says nothing about the program
+    │   └── Finished        it was a task, and has done its work already
     └── PauseError      the tree cannot be frozen or thawed
 """
 
@@ -45,6 +46,10 @@ class StartError(DriverError):
 
 
 class Interrupted(StartError):
+    pass
+
+
+class Finished(StartError):
     pass
 
 

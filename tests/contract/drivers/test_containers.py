@@ -471,6 +471,19 @@ def kept(volume: str) -> bool:
     return len(keepers) == 1
 
 
+@pytest.mark.parametrize("hand", ["stop", "kill", "rm -f"])
+async def test_volumes_are_held_again_after_somebody_ended_what_held_them(yard: DockerBench, hand: str) -> None:
+    driver = await yard.driver()
+    yard.service()
+    service = yard.volume("svc", "data", "/data")
+    await awake(yard, driver, service)
+    volume = f"{yard.project}_data"
+    await until(lambda: kept(volume))
+    docker(*hand.split(), docker("ps", "-q", "--filter", "label=aihub.keeper", "--filter", f"volume={volume}").strip())
+    assert not kept(volume)
+    await until(lambda: kept(volume))
+
+
 async def test_the_data_of_a_resting_service_survives_a_prune(yard: DockerBench) -> None:
     driver = await yard.driver()
     yard.service()

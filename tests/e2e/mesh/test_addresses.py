@@ -9,10 +9,10 @@ from dataclasses import replace
 import aiohttp
 import pytest
 
-from services.catalog.model import Port, Publish
+from services.catalog.model import Containers, Port, Publish
 from tests.e2e.mesh.conftest import NAME, service
 from tests.support.curl import curl
-from tests.support.envoy import Echo, Rig, rig
+from tests.support.envoy import Actor, Echo, Rig, rig
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.envoy
@@ -116,6 +116,23 @@ async def test_an_unknown_host_is_misdirected(hub: Rig, upstream: Echo, host: st
         assert answer.status in ((400, 421) if not host else (421,)), answer.text
         assert answer.status == 400 or "/api/health" in answer.text
     assert upstream.seen == []
+
+
+async def test_what_comes_to_a_port_that_compose_published_goes_on_as_it_came(upstream: Echo) -> None:
+    """Paths with meaning of their own, and what a proxy before it says of its clients."""
+    sent = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "shop.example.org", "X-Forwarded-For": "203.0.113.7"}
+    flags = [word for key, value in sent.items() for word in ("-H", f"{key}: {value}")]
+    async with rig(service(containers=Containers("shop", NAME))) as hub:
+        hub.director.actors[NAME] = Actor({"main": upstream.endpoint})
+        for _ in ("cold", "warm"):
+            seen = (await curl(f"{own(hub)}/a%2Fb//c/../d?q=%20", *flags)).json
+            assert seen["raw"] == "/a%2Fb//c/../d?q=%20"
+            headers = seen["headers"]
+            assert headers["x-forwarded-proto"] == "https"
+            assert headers["x-forwarded-host"] == "shop.example.org"
+            assert headers["x-forwarded-for"].startswith("203.0.113.7,")
+        plain = (await curl(f"{own(hub)}/")).json["headers"]
+        assert (plain["x-forwarded-proto"], plain["x-forwarded-host"]) == ("http", plain["host"])
 
 
 async def test_a_bare_address_is_known_where_we_listen_on_all(hub: Rig) -> None:

@@ -290,7 +290,7 @@ def test_a_replica_that_somebody_else_froze_is_withdrawn_at_once_and_thawed_by_a
     assert scene.released() == [demand]
 
 
-def test_what_somebody_else_froze_is_not_stopped_before_a_reading_shows_that_no_request_is_in_there() -> None:
+def test_what_somebody_else_froze_is_not_stopped_before_a_reading_has_shown_it_quiet() -> None:
     scene = Scene(entry("a"))
     scene.up("a")
     scene.on(Meddled("a-1", "paused"))

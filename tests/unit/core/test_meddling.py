@@ -44,14 +44,26 @@ def test_a_replica_frozen_by_hand_is_thawed_where_a_request_is_in_flight(active:
     assert broken(fleet) == []
 
 
-def test_a_request_that_came_between_the_last_reading_and_a_freeze_by_hand_is_not_left_hanging() -> None:
+def test_a_request_that_reaches_a_replica_as_somebody_freezes_it_is_seen_at_the_next_reading_and_answered() -> None:
+    scene = Scene(entry("web"))
+    scene.up("web")
+    scene.wait(1)
+    scene.traffic(web=0)
+    scene.on(Meddled(scene.replica("web").id, "paused"))
+    assert scene.none(Resume)
+    assert scene.service("web").counted
+    scene.wait(1)
+    scene.traffic(web=1)
+    assert [one.service for one in scene.all(Resume)] == ["web"]
+
+
+def test_of_a_replica_that_somebody_froze_idle_no_reading_is_taken_once_one_has_shown_it_quiet() -> None:
     scene = Scene(entry("web"))
     scene.up("web")
     scene.on(Meddled(scene.replica("web").id, "paused"))
-    assert scene.life("web") == [Life.PAUSED]
-    scene.wait(1.0)
-    scene.traffic(web=1)
-    assert scene.life("web") == [Life.RESUMING]
+    scene.wait(1)
+    scene.traffic(web=0)
+    assert (scene.life("web"), scene.service("web").counted) == ([Life.PAUSED], False)
 
 
 def test_a_replica_that_somebody_started_by_hand_serves_and_is_not_started_twice() -> None:

@@ -20,6 +20,7 @@ from services.scaler.core.events import Adopted, Measured, ReplicaId
 from services.scaler.drivers.background import Background
 from services.scaler.drivers.base import (
     DriverError,
+    Finished,
     Interrupted,
     PauseError,
     Post,
@@ -31,7 +32,7 @@ from services.scaler.drivers.base import (
 from services.scaler.drivers.docker import adoption, disk, past_gateway, readiness, replicas, thawing
 from services.scaler.drivers.docker.arrangement import Stacks
 from services.scaler.drivers.docker.book import Book, Change, Container, What
-from services.scaler.drivers.docker.containers import Alive, Containers
+from services.scaler.drivers.docker.containers import DONE, Alive, Containers
 from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
 from services.scaler.drivers.docker.gateways import Bootstrap, InnerGateways
 from services.scaler.drivers.docker.hands import Hands
@@ -77,9 +78,10 @@ class DockerDriver:
         self._grudges = Grudges(layout.state / "not-pausable.json")
         self._hands = Hands(self._roster, self._book, self._containers, post, self._background.begin, self._gone)
         self._watch = Watch(self.engine, self._book, self._changed, self.images.forget)
-        self._watch.reconnected.append(self._hands.look_again)
         self._measuring = Measuring(self.engine, post)
         self.keeper = Keeper(self.engine, self.images, layout)
+        self._watch.also.append(self.keeper.changed(self._keep_volumes))
+        self._watch.reconnected += [self._hands.look_again, self._keep_volumes]
         self.keeping = VolumeKeeping(
             self.engine, self._book, self.stacks, self.images, self.keeper, self._pulls, layout
         )
@@ -88,8 +90,7 @@ class DockerDriver:
             *(self.engine, self.images, self.keeper, self.stacks, self._book, self._watch, layout), hold=hold
         )
         self._containers.holders = self.names.holders
-        self._catalog = Catalog()
-        self._up = False
+        self._catalog, self._up = Catalog(), False
 
     # -- what is and what could be -------------------------------------------------------------------------------------
 
@@ -97,8 +98,7 @@ class DockerDriver:
         self._catalog = catalog
         self._roster.configure(catalog)
         self.stacks.configure(catalog)
-        if self._up:
-            self._keep_volumes()
+        self._keep_volumes()
 
     def unavailable(self, service: Service) -> str | None:
         return replicas.unavailable(service)
@@ -245,7 +245,8 @@ class DockerDriver:
         manner = await self._containers.manner(live.record.container, oom=live.oom)
         words = await self._containers.last_words(live.record.container)
         self._leave(live)
-        kind = Interrupted if live.was_told_to_end() else StartError
+        task = service.may_finish and manner == DONE
+        kind = Interrupted if live.was_told_to_end() else Finished if task else StartError
         return kind(f"{service.name} {manner} {when}{words}")
 
     # -- rest ----------------------------------------------------------------------------------------------------------
@@ -370,11 +371,13 @@ class DockerDriver:
             self._roster.note(live)
             await self._measuring.count_from_here(live)
 
-    def _keep_volumes(self) -> None:
+    def _keep_volumes(self, after: float = 0.0) -> None:
         async def keep() -> None:
+            await asyncio.sleep(after)
             await self.keeper.keep(await self.stacks.all(), self._catalog)
 
-        self._background.begin(keep())
+        if self._up:
+            self._background.begin(keep())
 
     async def close(self) -> None:
         await self._background.close()

@@ -13,7 +13,7 @@ import hashlib
 import logging
 import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from services.catalog.model import Catalog
@@ -31,6 +31,8 @@ _ROLE = "aihub.keeper"
 _VOLUMES = "aihub.volumes"
 
 _DISMISSED_WITHIN = 5.0
+_AGAIN = 0.5
+"""Seconds after which one that ended is looked for: the engine may have started it again itself."""
 
 _BASE = 0x400000
 _X86 = 62, bytes.fromhex("b8220000000f05ebf7")
@@ -68,6 +70,19 @@ class Keeper:
                 await self._remove(old["Id"])
         except (EngineAway, EngineRefused, OSError) as error:
             log.warning("volumes of resting services are not safe from a prune: %s", error)
+
+    def changed(self, keep_again: Callable[[float], None]) -> Callable[[Mapping[str, Any]], None]:
+        """What takes in the engine's events of containers, and asks for another keeper, so many seconds later, where
+        somebody ended one, as `docker stop $(docker ps -q)` does. One that is replaced ends too, and nothing comes of
+        it."""
+
+        def take(event: Mapping[str, Any]) -> None:
+            labels = event["Actor"].get("Attributes") or {}
+            ended = event["Action"] in ("die", "destroy") and _ROLE in labels and labels.get(DATA) == self._mark
+            if ended and not self._dismissed:
+                keep_again(_AGAIN)
+
+        return take
 
     async def dismiss(self) -> None:
         """Let go of all volumes, for good: the hub ends. Never raises; what hinders it is logged."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from services.catalog.model import Catalog, Port, Protocol
+from services.catalog.model import Catalog, Port, Protocol, Service
 from services.scaler.mesh.config import common
 from services.scaler.mesh.config.common import Json, Place
 from services.scaler.mesh.config.map_back import map_back_filter
@@ -31,17 +31,18 @@ def lds(catalog: Catalog, place: Place) -> Json:
         "resources": [
             {
                 "@type": LISTENER,
-                **listener(key, host, int(key.rpartition("@")[2]), [_own_chain(key, port, place)], place),
+                **listener(key, host, int(key.rpartition("@")[2]), [_own_chain(key, service, port, place)], place),
             }
-            for key, (_, port, host) in own_ports(catalog)
+            for key, (service, port, host) in own_ports(catalog)
         ]
     }
 
 
-def _own_chain(key: str, port: Port, place: Place) -> Json:
+def _own_chain(key: str, service: Service, port: Port, place: Place) -> Json:
     if port.protocol is Protocol.TCP:
         return {"filters": [tcp_proxy("own", key.rpartition("@")[0])]}
-    return {"filters": [note(OWN_KEY, key), _manager(place, "own", OWN_RDS_FILE)]}
+    manager = _published_manager if service.containers else _manager
+    return {"filters": [note(OWN_KEY, key), manager(place, "own", OWN_RDS_FILE)]}
 
 
 def tcp_proxy(stat_prefix: str, cluster: str) -> Json:
@@ -96,9 +97,18 @@ def _manager(place: Place, name: str, file: str, **fields: Any) -> Json:
         normalize_path=True,
         merge_slashes=True,
         path_with_escaped_slashes_action="REJECT_REQUEST",
-        common_http_protocol_options={"headers_with_underscores_action": "DROP_HEADER"},
+        common_http_protocol_options=_NO_UNDERSCORES,
         **fields,
     )
+
+
+def _published_manager(place: Place, name: str, file: str) -> Json:
+    """A port that was the container's: its path chooses nothing here, and what a proxy before it says of its clients
+    is as true as it was."""
+    return routed_manager(place, name, file, common_http_protocol_options=_NO_UNDERSCORES, xff_num_trusted_hops=1)
+
+
+_NO_UNDERSCORES: Json = {"headers_with_underscores_action": "DROP_HEADER"}
 
 
 def routed_manager(place: Place, name: str, file: str, *, filters: Sequence[Json] = (), **fields: Any) -> Json:

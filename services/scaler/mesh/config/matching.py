@@ -67,5 +67,6 @@ NOT_FOUND = "no such address here: services are at /api/NAME, /api/health lists 
 MISDIRECTED = refusal(
     421,
     "misdirected",
-    "unknown host: use localhost, NAME.localhost or an address of this machine; /api/health of the hub lists services",
+    "unknown host: use localhost, NAME.localhost or an address of this machine, or say --domain to `aihub up` for a "
+    "domain of yours; /api/health of the hub lists services",
 )

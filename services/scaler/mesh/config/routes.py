@@ -51,6 +51,11 @@ OWN_KEY = "hub.own"
 PREFIX_HEADER = "x-forwarded-prefix"
 HEADERS = MappingProxyType({"x-forwarded-host": "%REQ(:AUTHORITY)%", SERVICE_HEADER: "%UPSTREAM_CLUSTER_RAW%"})
 """Set for every request where a route or a virtual host does not know better."""
+_SERVICE = {SERVICE_HEADER: HEADERS[SERVICE_HEADER]}
+_FORWARDED_HOST_KEPT: Json = {
+    "header": {"key": "x-forwarded-host", "value": HEADERS["x-forwarded-host"]},
+    "append_action": "ADD_IF_ABSENT",
+}
 _PREFIX = {"request_headers_to_add": common.overwrite({PREFIX_HEADER: "%ROUTE_NAME%"})}
 """Of hosts where services live below paths: a route to a service bears its path as name."""
 _NO_PREFIX = {"request_headers_to_remove": [PREFIX_HEADER]}
@@ -92,7 +97,11 @@ def rds_own(catalog: Catalog, place: Place, kept: Kept | None = None) -> Json:
     wide = {key: own for key, own in ports.items() if not _is_loopback(own[2])}
     hosts: list[Json] = [{"name": "own", "domains": known, **_by_listener(ports, kept), **_NO_PREFIX}] if ports else []
     hosts.append({**_strangers(_by_listener(wide, kept) if wide else None), **_NO_PREFIX})
-    return configuration("own", hosts)
+    made = configuration("own", hosts)
+    if any(service.containers for service, *_ in ports.values()):
+        (routes,) = made["resources"]
+        routes["request_headers_to_add"] = [_FORWARDED_HOST_KEPT, *common.overwrite(_SERVICE)]
+    return made
 
 
 def own_ports(catalog: Catalog) -> Iterable[tuple[str, tuple[Service, Port, str]]]:
