@@ -43,7 +43,7 @@ def random_service(rng: random.Random, number: int, digest: int = 1) -> Service:
     lower = [f"s{n}" for n in range(number)]
     most = rng.choice((1, 1, 1, 2, 3))
     dependencies = tuple(
-        Dependency(other, rng.choice((Condition.STARTED, Condition.HEALTHY)), rng.random() < 0.75)
+        Dependency(other, rng.choice(tuple(Condition)), rng.random() < 0.75)
         for other in rng.sample(lower, min(len(lower), rng.choice((0, 0, 1, 1, 2))))
     )
     return Service(
@@ -62,6 +62,7 @@ def random_service(rng: random.Random, number: int, digest: int = 1) -> Service:
         depends_on=dependencies,
         uses=tuple(rng.sample(lower, min(len(lower), rng.choice((0, 0, 0, 1))))),
         stateless=most > 1,
+        ends=rng.random() < 0.4,
         resources=Resources(memory_reservation=rng.choice((1, 1, 2, 4)) * UNIT),
         digest=f"{number} {digest}",
     )

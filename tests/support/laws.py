@@ -131,6 +131,11 @@ def _missing(truth: Truth, spec: Service) -> Iterator[str]:
     for dependency in spec.depends_on:
         if dependency.service not in truth.catalog.services or not dependency.required:
             continue
+        if dependency.service in truth.finished and dependency.condition is not Condition.HEALTHY:
+            continue
+        if dependency.condition is Condition.COMPLETED and truth.may_finish(dependency.service):
+            yield dependency.service
+            continue
         healthy = dependency.condition is not Condition.STARTED
         if not any(
             (program.told_ready or not healthy) and not (program.told_gone or program.told_frozen or program.stopping)
@@ -249,10 +254,20 @@ def kept_up(truth: Truth, able: set[str], pins: Mapping[str, float]) -> set[str]
 def able(truth: Truth, name: str) -> bool:
     """Whether it can run, with all that it cannot do without."""
     spec = truth.catalog.services.get(name)
-    if spec is None or truth.unavailable.get(name):
+    if spec is None or truth.unavailable.get(name) or waits_for_a_task(truth, name):
         return False
     return all(
         able(truth, dependency.service) or dependency.service not in truth.catalog.services
         for dependency in spec.depends_on
         if dependency.required
+    )
+
+
+def waits_for_a_task(truth: Truth, name: str) -> bool:
+    """Whether something it depends on, however far down, has to end first and has not: its wake may take for ever."""
+    spec = truth.catalog.services.get(name)
+    return spec is not None and any(
+        (one.condition is Condition.COMPLETED and truth.may_finish(one.service) and one.service not in truth.finished)
+        or waits_for_a_task(truth, one.service)
+        for one in spec.depends_on
     )

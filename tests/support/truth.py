@@ -102,7 +102,9 @@ class Truth:
         """When the fleet last learned of a use that no policy can overlook."""
         self.released_at: dict[str, float] = {}
         self.put_down: dict[str, float] = {}
-        """Always on, and ended by somebody else, since when; until it is started or appears."""
+        """Always on, and ended by somebody else or of itself as a task, since when; until it is started or appears."""
+        self.finished: set[str] = set()
+        """Tasks among these that have done their work."""
         self.asked: dict[str, float] = {}
         """When somebody last asked for a service, by whatever means."""
         self.stirred: dict[str, float] = {}
@@ -115,6 +117,21 @@ class Truth:
 
     def of(self, service: str) -> list[Program]:
         return [program for program in self.programs.values() if program.service == service]
+
+    def up_again(self, service: str) -> None:
+        """Whatever had ended it holds no longer."""
+        self.put_down.pop(service, None)
+        self.finished.discard(service)
+
+    def may_finish(self, service: str) -> bool:
+        spec = self.catalog.services.get(service)
+        return spec is not None and spec.may_finish
+
+    def _forget_changed_tasks(self, catalog: Catalog) -> None:
+        for name in list(self.finished):
+            before, now = self.catalog.services.get(name), catalog.services.get(name)
+            if before is None or now is None or not now.may_finish or now.digest != before.digest:
+                self.up_again(name)
 
     def _always_on(self, service: str) -> bool:
         spec = self.catalog.services.get(service)
@@ -141,7 +158,7 @@ class Truth:
                 # It ends by and by, and comes back whoever has ended it.
                 self.asked[event.service] = self.now + RESTARTS_AT_MOST
             case Appeared():
-                self.put_down.pop(event.found.service, None)
+                self.up_again(event.found.service)
                 self.stirred[event.found.service] = self.now
             case Restarted():
                 self.stirred = dict.fromkeys(event.catalog.services, self.now)
@@ -151,6 +168,7 @@ class Truth:
                     if self.counted(name):
                         self.uses[name] = self.now
             case CatalogLoaded():
+                self._forget_changed_tasks(event.catalog)
                 self.catalog, self.unavailable = event.catalog, event.unavailable
                 self.stirred = dict.fromkeys(event.catalog.services, self.now)
                 self.put_down = {name: at for name, at in self.put_down.items() if self._always_on(name)}
@@ -174,7 +192,10 @@ class Truth:
         match event:
             case Exited():
                 if not (program.told_gone or program.told_over or program.stopping):
-                    self.put_down.pop(program.service, None)
+                    self.up_again(program.service)
+                    if event.finished:
+                        self.finished.add(program.service)
+                        self.put_down[program.service] = self.now
                     if event.by_hand and self._always_on(program.service):
                         self.put_down[program.service] = self.now
                 program.told_gone = True

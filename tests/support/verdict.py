@@ -32,11 +32,13 @@ def judge_calm(world: World, seconds: float) -> None:
     # What somebody else has ended stays so; where a start was awaited at that time, it may be up.
     pinned = {name for name, until in world.pins.items() if until > world.now}
     must_be_up = laws.kept_up(world, able - (world.put_down.keys() - pinned), world.pins)
-    # What runs goes on though it could not start now.
-    may_be_up = laws.kept_up(world, set(world.catalog.services), world.old_pins | world.pins)
+    # What runs goes on though it could not start now; what waits for a task goes on waiting, with what it needs.
+    waiting = {name for name in world.catalog.services if laws.waits_for_a_task(world, name)}
+    stays = dict.fromkeys(waiting, float("inf"))
+    may_be_up = laws.kept_up(world, set(world.catalog.services), world.old_pins | world.pins | stays)
     for name, service in world.fleet.world.services.items():
         marks = (service.waking, service.forced, service.restarting, service.queued_at is not None)
-        if any(marks) and not service.unavailable:
+        if any(marks) and not service.unavailable and name not in waiting:
             world.broken(f"{name} keeps marks of a wake: {marks}")
         if name in must_be_up and not any(program.runs and program.told_ready for program in world.of(name)):
             world.broken(f"{name} must be up and is not: {service.replicas}, {service.failure}")

@@ -218,7 +218,7 @@ class World(Truth):
     def _start(self, effect: Start) -> None:
         spec = self.catalog.services[effect.service]
         program = self.programs[effect.replica] = Program(effect.replica, spec.name, spec.digest)
-        self.put_down.pop(spec.name, None)
+        self.up_again(spec.name)
 
         def launched() -> Event:
             if self._unlucky():
@@ -234,6 +234,9 @@ class World(Truth):
         def seen() -> Event:
             if program.gone or self._unlucky():
                 self._dies(program)
+                if self.may_finish(program.service) and not program.by_hand and self.random.random() < 0.3:
+                    self.tell(Exited(effect.replica, "exit code 0", finished=True))
+                    return Ready(effect.replica, effect.attempt)
                 return StartFailed(effect.replica, effect.attempt, "it died", program.by_hand)
             program.listening = True
             return Ready(effect.replica, effect.attempt)
@@ -382,7 +385,8 @@ class World(Truth):
 
         def told() -> None:
             if not program.told_gone:
-                self.tell(Exited(replica, "exit code 1", program.by_hand))
+                finished = not program.by_hand and self.may_finish(program.service) and self.random.random() < 0.5
+                self.tell(Exited(replica, "exit code", program.by_hand, finished))
 
         self._later(self.random.choice((0.0, 0.005, 0.5)), told)
 
@@ -472,6 +476,7 @@ class World(Truth):
             self._end(demand, "left")
         if self.closing:
             self.put_down.clear()
+            self.finished.clear()
         self.closing = False
         for replica in [r for r, program in self.programs.items() if program.gone or not program.endpoints]:
             del self.programs[replica]

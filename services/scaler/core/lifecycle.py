@@ -93,7 +93,7 @@ def start_failed(world: World, event: StartFailed) -> None:
     if event.by_hand and not service.interrupted:
         # Whoever waits still waits: the same wake begins once more.
         service.interrupted = True
-        _by_somebody_else(world, service, f"while it started: {event.reason}")
+        _by_somebody_else(world, service, event.reason, " while it started")
         world.touch(service.name, *service.dependents)
     else:
         service.put_down = event.by_hand and not service.spec.lazy
@@ -330,13 +330,13 @@ def _ended(world: World, service: ServiceState, replica: Replica) -> None:
         _count_crash(world, service, replica.reason)
 
 
-def _by_somebody_else(world: World, service: ServiceState, reason: str) -> None:
+def _by_somebody_else(world: World, service: ServiceState, reason: str, when: str = "") -> None:
     """What is on demand comes back when it is wanted; what is always on is none of the hub's business any more."""
     service.put_down = not service.spec.lazy
     if service.put_down and not service.demands:
         waking.end_wake(world, service)
     left = ", and left so until somebody asks for it" if service.put_down else ""
-    world.decide(service.name, "ended", f"by somebody else{left}: {reason}")
+    world.decide(service.name, "ended", f"by somebody else{when}{left}: {reason}")
 
 
 def _finished(world: World, service: ServiceState, replica: Replica) -> None:
