@@ -385,8 +385,8 @@ class World(Truth):
 
         def told() -> None:
             if not program.told_gone:
-                finished = not program.by_hand and self.may_finish(program.service) and self.random.random() < 0.5
-                self.tell(Exited(replica, "exit code", program.by_hand, finished))
+                task = program.told_ready and not program.by_hand and self.may_finish(program.service)
+                self.tell(Exited(replica, "exit code", program.by_hand, task and self.random.random() < 0.5))
 
         self._later(self.random.choice((0.0, 0.005, 0.5)), told)
 

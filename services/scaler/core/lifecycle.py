@@ -43,8 +43,10 @@ def prepare_failed(world: World, event: PrepareFailed) -> None:
     if service is None or service.prepare_attempt != event.attempt or service.preparation is not Preparation.RUNNING:
         return
     service.preparation, service.progress = Preparation.UNKNOWN, None
-    service.put_down = event.not_ours and not service.spec.lazy
-    if service.put_down and not service.demands and all(one is service for one in needing.waiting_for(world, service)):
+    if event.not_ours and not service.spec.lazy:
+        service.put_down = True
+    asked_for = service.demands or any(one is not service for one in needing.waiting_for(world, service))
+    if service.put_down and event.not_ours and not asked_for and not service.pinned(world.now):
         world.decide(service.name, "left", event.reason)
         service.pulling = False
         waking.end_wake(world, service)
