@@ -27,6 +27,8 @@ from services.scaler.core.events import (
 from services.scaler.core.state import Life, Preparation, Replica, ServiceState, World
 
 _STARTS_REMEMBERED = 5
+_RETRY_SHARE, _LONGEST_RETRY = 0.1, 30.0
+"""Of the idle time, and seconds at most, until a refused drain is tried again."""
 
 
 def prepared(world: World, event: Prepared) -> None:
@@ -129,12 +131,15 @@ def drain_refused(world: World, event: DrainRefused) -> None:
     found = world.answered(event.replica, event.attempt, Life.DRAINING)
     if found is not None:
         service, replica = found
-        replica.drain_after = world.now + world.settings.drain_retry
         if replica.deaf:
+            replica.drain_after = world.now + world.settings.drain_retry
             replica.attempt = world.new_attempt()
             world.schedule(replica.drain_after, service.name)
         else:
-            _stay(world, service, replica, event.reason)
+            # No use by itself: what is in flight may be a monitor's. What counts shows in the next reading.
+            share = 0.0 if service.retired else min(service.spec.scaling.idle_timeout * _RETRY_SHARE, _LONGEST_RETRY)
+            replica.drain_after = world.now + max(world.settings.drain_retry, share)
+            _stay(world, service, replica)
 
 
 def withdrawn(world: World, event: Withdrawn) -> None:
@@ -149,7 +154,8 @@ def withdrawn(world: World, event: Withdrawn) -> None:
         waking.publish(world, service, replica)
         resting.rest(world, service, replica, "stopped", replica.reason)
     elif event.moved:
-        _stay(world, service, replica, "a request came while it was taken out of service")
+        world.used(service, "a request came while it was taken out of service")
+        _stay(world, service, replica)
     elif replica.rest_to == "paused":
         replica.move(Life.PAUSING, world.new_attempt(), world.now)
         world.emit(Pause(replica.id, service.name, replica.attempt))
@@ -313,8 +319,7 @@ def deafened(world: World, event: Deaf) -> None:
     world.touch(service.name, *service.dependents)
 
 
-def _stay(world: World, service: ServiceState, replica: Replica, reason: str) -> None:
-    world.used(service, reason)
+def _stay(world: World, service: ServiceState, replica: Replica) -> None:
     service.restarting = service.forced = False
     waking.publish(world, service, replica)
 

@@ -182,7 +182,7 @@ async def test_a_command_judges_by_now_and_not_by_the_last_reading(
     hub.command_api("POST", f"/v1/services/svc/{verb}")
 
 
-async def _until_asleep(hub: Hub, visit: Callable[[], object], limit: float = 15.0) -> int:
+async def _until_asleep(hub: Hub, visit: Callable[[], object], limit: float = 30.0) -> int:
     """Visit every tenth of a second until the service `svc` sleeps; return how often it was visited awake."""
     end, visits = time.monotonic() + limit, 0
     while hub.state("svc") not in ASLEEP:

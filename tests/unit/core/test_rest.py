@@ -23,6 +23,18 @@ from services.scaler.core.state import Life
 from tests.unit.core.scene import IDLE, STOP_AFTER, Scene, entry
 
 
+def test_a_drain_that_a_monitors_request_hinders_is_tried_again_soon_and_counts_as_no_use() -> None:
+    scene = Scene(entry("a"))
+    scene.up("a")
+    scene.rest("a")
+    scene.on(DrainRefused("a-1", scene.one(Drain).attempt, "1 request in flight"))
+    assert scene.life("a") == [Life.READY]
+    assert not [one for one in scene.wait(IDLE / 10 - 1) if isinstance(one, Drain)]
+    scene.traffic(a=0)
+    scene.rest("a", after=1.0)
+    assert scene.life("a") == [Life.DRAINING]
+
+
 def test_an_idle_service_is_drained_withdrawn_frozen_and_stopped_in_this_order() -> None:
     scene = Scene(entry("a"))
     scene.up("a")
