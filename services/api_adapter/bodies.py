@@ -6,6 +6,7 @@ The pydantic models stand here and go no further. What a field has to be is its 
 from __future__ import annotations
 
 import math
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,13 +22,9 @@ MOST_ITEMS = 1000
 MOST_HITS = 200
 _IDS = uuid.UUID("d9a0a3f6-6d0e-4a8e-9d5c-6a1fdc7c0c39")
 
-Name = Annotated[
-    str,
-    Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$",
-        description="a name of 3 to 63 letters, digits, dots, dashes and underscores",
-    ),
-]
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$"
+_A_NAME = "a name of 3 to 63 letters, digits, dots, dashes and underscores"
+Name = Annotated[str, Field(pattern=_NAME, description=_A_NAME)]
 Numbers = Annotated[
     list[Annotated[float, Field(allow_inf_nan=False)]],
     Field(min_length=1, max_length=65536, description="a list of 1 to 65536 finite numbers"),
@@ -119,6 +116,14 @@ def upsert(body: bytes) -> Upsert:
             raise refused(f"items.{index}.id", item.id, "two items have this id", "send each item once")
         seen.add(item.id)
     return Upsert(asked.collection, store(asked.store), asked.model, items)
+
+
+def collection(name: str) -> str:
+    """Of a path. Raises Refused: the databases' clients put it into paths of theirs as it is, where `..` is all there
+    is."""
+    if not re.fullmatch(_NAME, name):
+        raise refused("collection", name, "that is no name of a collection", f"collection has to be {_A_NAME}")
+    return name
 
 
 def store(name: str | None, field: str = "store") -> StoreName | None:
