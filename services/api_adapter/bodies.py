@@ -20,6 +20,10 @@ from services.web_service.bodies import read, refused
 
 MOST_ITEMS = 1000
 MOST_HITS = 200
+MOST_CONDITIONS = 64
+"""Chroma ends with a stack overflow at some thousands of them."""
+MOST_VALUES = 500
+"""Of one `$in`."""
 _IDS = uuid.UUID("d9a0a3f6-6d0e-4a8e-9d5c-6a1fdc7c0c39")
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$"
@@ -136,7 +140,11 @@ def store(name: str | None, field: str = "store") -> StoreName | None:
 
 
 def _filter(document: Mapping[str, Any]) -> Filter:
-    return tuple(condition for key, wanted in document.items() for condition in _conditions(key, wanted))
+    found = tuple(condition for key, wanted in document.items() for condition in _conditions(key, wanted))
+    if len(found) > MOST_CONDITIONS:
+        detail = f"{len(found)} conditions are more than {MOST_CONDITIONS}"
+        raise refused("filter", None, detail, "ask for less at once")
+    return found
 
 
 def _conditions(key: str, wanted: object) -> list[Condition]:
@@ -156,6 +164,8 @@ def _operated(key: str, place: str, op: str, value: object) -> Condition:
     if op == Op.IN:
         if not isinstance(value, list) or not value:
             raise refused(place, value, "$in wants a list", "send the values that are allowed, at least one")
+        if len(value) > MOST_VALUES:
+            raise refused(place, None, f"{len(value)} values are more than {MOST_VALUES}", "ask for less at once")
         values = tuple(_scalar(place, one) for one in value)
         if len({type(one) for one in values}) > 1:
             raise refused(place, value, "the values of $in are of several kinds", "send values of one kind")

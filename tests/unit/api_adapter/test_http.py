@@ -284,3 +284,16 @@ async def test_a_name_that_leads_elsewhere_at_the_database_is_not_passed_on_to_b
         assert answer.status == 400
         assert (await answer.json())["field"] == "collection"
     assert len(adapter.chroma.known) == 8
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"),
+    [({f"k{number}": number for number in range(65)}, "filter"), ({"n": {"$in": list(range(501))}}, "filter.n.$in")],
+)
+async def test_a_filter_that_a_database_might_not_survive_is_refused(
+    adapter: Adapter, wanted: object, field: str
+) -> None:
+    status, told, _ = await adapter.ask(
+        "POST", "/vectors/search", {"collection": "notes", "vector": [1.0], "filter": wanted}
+    )
+    assert (status, told["field"]) == (400, field)
