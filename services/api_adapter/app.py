@@ -53,7 +53,8 @@ class _Api:
         return web.json_response({"store": store, "collections": [_told(one) for one in found]})
 
     async def delete(self, request: web.Request) -> web.Response:
-        await self._vectors.delete(request.match_info["name"], bodies.store(request.query.get("store")))
+        name = bodies.collection(request.match_info["name"])
+        await self._vectors.delete(name, bodies.store(request.query.get("store")))
         return web.Response(status=204)
 
 

@@ -6,6 +6,7 @@ The pydantic models stand here and go no further. What a field has to be is its 
 from __future__ import annotations
 
 import math
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,15 +20,15 @@ from services.web_service.bodies import read, refused
 
 MOST_ITEMS = 1000
 MOST_HITS = 200
+MOST_CONDITIONS = 64
+"""Chroma ends with a stack overflow at some thousands of them."""
+MOST_VALUES = 500
+"""Of one `$in`."""
 _IDS = uuid.UUID("d9a0a3f6-6d0e-4a8e-9d5c-6a1fdc7c0c39")
 
-Name = Annotated[
-    str,
-    Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$",
-        description="a name of 3 to 63 letters, digits, dots, dashes and underscores",
-    ),
-]
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$"
+_A_NAME = "a name of 3 to 63 letters, digits, dots, dashes and underscores"
+Name = Annotated[str, Field(pattern=_NAME, description=_A_NAME)]
 Numbers = Annotated[
     list[Annotated[float, Field(allow_inf_nan=False)]],
     Field(min_length=1, max_length=65536, description="a list of 1 to 65536 finite numbers"),
@@ -121,6 +122,14 @@ def upsert(body: bytes) -> Upsert:
     return Upsert(asked.collection, store(asked.store), asked.model, items)
 
 
+def collection(name: str) -> str:
+    """Of a path. Raises Refused: the databases' clients put it into paths of theirs as it is, where `..` is all there
+    is."""
+    if not re.fullmatch(_NAME, name):
+        raise refused("collection", name, "that is no name of a collection", f"collection has to be {_A_NAME}")
+    return name
+
+
 def store(name: str | None, field: str = "store") -> StoreName | None:
     """Raises Refused."""
     if name is None:
@@ -131,7 +140,11 @@ def store(name: str | None, field: str = "store") -> StoreName | None:
 
 
 def _filter(document: Mapping[str, Any]) -> Filter:
-    return tuple(condition for key, wanted in document.items() for condition in _conditions(key, wanted))
+    found = tuple(condition for key, wanted in document.items() for condition in _conditions(key, wanted))
+    if len(found) > MOST_CONDITIONS:
+        detail = f"{len(found)} conditions are more than {MOST_CONDITIONS}"
+        raise refused("filter", None, detail, "ask for less at once")
+    return found
 
 
 def _conditions(key: str, wanted: object) -> list[Condition]:
@@ -151,6 +164,8 @@ def _operated(key: str, place: str, op: str, value: object) -> Condition:
     if op == Op.IN:
         if not isinstance(value, list) or not value:
             raise refused(place, value, "$in wants a list", "send the values that are allowed, at least one")
+        if len(value) > MOST_VALUES:
+            raise refused(place, None, f"{len(value)} values are more than {MOST_VALUES}", "ask for less at once")
         values = tuple(_scalar(place, one) for one in value)
         if len({type(one) for one in values}) > 1:
             raise refused(place, value, "the values of $in are of several kinds", "send values of one kind")

@@ -18,6 +18,11 @@ def origin(status: Mapping[str, Any]) -> str:
     return f"http://{status['listen']}"
 
 
+def speaks_http(service: Mapping[str, Any]) -> bool:
+    """Whether the gateway answers for it at all."""
+    return bool(service.get("http", True))
+
+
 def table(status: Mapping[str, Any]) -> str:
     services: Mapping[str, Any] = status["services"]
     here = {name: service for name, service in services.items() if service["state"] != "unavailable"}
@@ -25,7 +30,7 @@ def table(status: Mapping[str, Any]) -> str:
         [
             name,
             service["state"],
-            service["addresses"]["api"],
+            service["addresses"]["api"] if speaks_http(service) else "-",
             service["addresses"]["origin"] if service.get("web") else service["addresses"].get("own") or "-",
             words.size(service.get("size_bytes")),
             first_wake(service),
@@ -54,7 +59,7 @@ def to_try(status: Mapping[str, Any]) -> list[str]:
     """Three lines for curl; the first answers soonest."""
     base = origin(status)
     services: Mapping[str, Any] = status["services"]
-    usable = [name for name, service in services.items() if service["state"] != "unavailable"]
+    usable = [name for name, service in services.items() if service["state"] != "unavailable" and speaks_http(service)]
     curl = "curl -k" if base.startswith("https") else "curl"
     lines = [f"{curl} {services[_HELLO]['addresses']['api']}/"] if _HELLO in usable else []
     if "chroma" in usable:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 from services.layout import Layout
 from services.supervisor import envoy, lock, ports, takeover
+from services.supervisor.claim import claim
 from services.supervisor.config import Config, Exit, SupervisorError
 from services.supervisor.sockets import Sockets
 from services.supervisor.supervisor import Supervisor
@@ -43,6 +44,9 @@ def _serve(config: Config, say: Callable[[str], None], held: ExitStack) -> None:
     layout.make()
     descriptor = lock.take(layout.lock)
     held.callback(os.close, descriptor)
+    if config.driver == "docker":
+        for catalog in config.catalogs:
+            held.callback(claim(catalog, config.project_name).close)
     takeover.end_orphans(layout.processes, say)
     ports.check_free(config.listen)
     if not config.listen.is_loopback:

@@ -27,6 +27,7 @@ class StandIn:
         self.services = {
             "hello": _service("hello", listen, state="stopped", expected=0.04),
             "chroma": _service("chroma", listen, state="ready", expected=0.0, own="http://127.0.0.1:8101"),
+            "db": _service("db", listen, state="stopped", http=False),
             "kong": _service("kong", listen, state="unavailable", reason="has no x-hub.local.command", tier="infra"),
         }
         self.in_use: dict[str, str] = {}

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.http_exceptions import LineTooLong
 
 from services.api_adapter.client import calls
 from services.api_adapter.client.calls import DONE, Answer, Call
-from services.api_adapter.client.errors import ConnectionLost, NotReached, TimedOut
+from services.api_adapter.client.errors import BadReply, ConnectionLost, NotReached, TimedOut
 
 T = TypeVar("T")
 
@@ -129,6 +130,8 @@ class _Told:
                 raise NotReached(f"the hub is not reached: {error} (is it running? `aihub status`)") from error
             case TimeoutError():
                 raise TimedOut(f"{self._what}: no sign of life in time") from error
+            case LineTooLong():
+                raise BadReply(f"{self._what}: a line of its stream has no end") from error
             case aiohttp.ClientError() | OSError():
                 raise ConnectionLost(f"{self._what}: {error or type(error).__name__}") from error
 

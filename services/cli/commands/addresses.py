@@ -50,5 +50,10 @@ def _addresses(layout: Layout, name: str) -> dict[str, Any]:
         near = difflib.get_close_matches(name, services, n=1)
         remedy = f"Did you mean {near[0]}?" if near else "`aihub status` lists them."
         raise Failure(f"no such service: {name}", code=Exit.BAD_INPUT, remedy=remedy)
+    if not access.speaks_http(services[name]):
+        remedy = "Programs reach it by its own ports, containers beside it by its name."
+        raise Failure(
+            f"{name} speaks no HTTP, so the gateway has no address for it", code=Exit.BAD_INPUT, remedy=remedy
+        )
     found: dict[str, Any] = services[name]["addresses"]
     return found

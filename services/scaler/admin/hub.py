@@ -73,6 +73,7 @@ class Hub:
             "services": {
                 name: self._with_containers(views.service_status(self.world, service, now))
                 | {"addresses": self._addresses(name, lost), "install_bytes": self._to_install(service.spec)}
+                | {"http": bool(service.spec.http_ports)}
                 for name, service in views.in_order(self.world).items()
             },
             "processes": self._processes(),

@@ -134,6 +134,12 @@ def test_a_stream_that_is_refused_says_why(acting: ActingHub, client: UnifiedAIC
     assert (refused.value.field, refused.value.remedy) == ("model", "ollama pull x")
 
 
+def test_an_event_of_a_size_that_nobody_sends_is_told(acting: ActingHub, client: UnifiedAIClient) -> None:
+    acting.then(streams(delta("x" * (1 << 20))))
+    with pytest.raises(BadReply, match="chat/completions"):
+        list(client.chat_stream("hi", "tiny"))
+
+
 def test_an_event_of_several_lines_is_one(acting: ActingHub, client: UnifiedAIClient) -> None:
     acting.then(streams('{"text":\n"a"}'))
     assert list(client.chain_stream("hi")) == ["a"]

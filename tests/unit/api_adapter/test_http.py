@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from services.api_adapter.app import application
 from services.api_adapter.listing import AGENT, Models
@@ -266,3 +267,33 @@ async def test_nobody_who_is_silent_keeps_the_list_from_the_others(
     _, told, _ = await adapter.ask("GET", "/models")
     assert [one["id"] for one in told["data"]] == ["known"]
     assert told["services"]["ollama"]["state"] == "unreachable"
+
+
+LEADS_ELSEWHERE = ("%2e%2e", "%2e", "%2e%2e%2f%2e%2e%2fdatabases", "a%3Fb", "a%23b", "a%5Cb", "%00", "ab", "abc%0A")
+
+
+@pytest.mark.parametrize("name", LEADS_ELSEWHERE)
+async def test_a_name_that_leads_elsewhere_at_the_database_is_not_passed_on_to_be_deleted(
+    adapter: Adapter, name: str
+) -> None:
+    for known in ("..", ".", "../../databases", "a?b", "a#b", "a\\b", "\0", "ab"):
+        adapter.chroma.known[known] = Collection(known)
+    assert adapter._session is not None
+    path = URL(f"{adapter.base}/vectors/collections/{name}", encoded=True)
+    async with adapter._session.delete(path) as answer:
+        assert answer.status == 400
+        assert (await answer.json())["field"] == "collection"
+    assert len(adapter.chroma.known) == 8
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"),
+    [({f"k{number}": number for number in range(65)}, "filter"), ({"n": {"$in": list(range(501))}}, "filter.n.$in")],
+)
+async def test_a_filter_that_a_database_might_not_survive_is_refused(
+    adapter: Adapter, wanted: object, field: str
+) -> None:
+    status, told, _ = await adapter.ask(
+        "POST", "/vectors/search", {"collection": "notes", "vector": [1.0], "filter": wanted}
+    )
+    assert (status, told["field"]) == (400, field)

@@ -78,6 +78,8 @@ def test_the_access_table_has_addresses_and_three_lines_to_try_the_quickest_firs
     assert len(lines) == 3
     assert lines[0] == "curl http://localhost:8000/api/hello/"
     assert "Not on this machine (`aihub explain NAME` says why): kong" in told
+    assert "\ndb " in told
+    assert "/api/db" not in told, "the gateway does not answer there"
 
 
 def test_wake_waits_as_long_as_it_is_told_and_says_the_state(run: Commands, hub: StandIn) -> None:
@@ -151,6 +153,13 @@ def test_url_is_for_programs_or_people_and_without_a_name_the_hubs_own(run: Comm
     assert run("url", "chroma").output == "http://localhost:8000/api/chroma\n"
     assert run("url", "chroma", "--for", "people").output == "http://chroma.localhost:8000\n"
     assert run("url").output == "http://localhost:8000\n"
+
+
+@pytest.mark.parametrize("verb", ["url", "open"])
+def test_what_speaks_no_http_has_no_address_at_the_gateway(run: Commands, hub: StandIn, verb: str) -> None:
+    told = run(verb, "db")
+    assert told.exit_code == 2
+    assert "db speaks no HTTP" in told.stderr
 
 
 def test_df_and_prune_ask_a_running_hub(run: Commands, hub: StandIn) -> None:

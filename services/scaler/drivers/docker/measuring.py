@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from itertools import islice
 
 from services.catalog.model import Catalog
 from services.scaler.core.events import Deaf, Measured, ReplicaId
@@ -33,6 +34,9 @@ class Measuring:
         self._turn = asyncio.Lock()
         self._deaf_since: dict[ReplicaId, float] = {}
         self._heard: dict[ReplicaId, float] = {}
+        self._once_heard: dict[ReplicaId, set[str]] = {}
+        """Endpoints that a replica has listened on: the main port, which comes first, and those seen since. Nobody may
+        ever have listened on the others."""
 
     async def measure(self, wanted: Sequence[Replica], catalog: Catalog) -> Sequence[Measured]:
         if not wanted:
@@ -59,6 +63,7 @@ class Measuring:
         self._usage.forget(replica)
         self._deaf_since.pop(replica, None)
         self._heard.pop(replica, None)
+        self._once_heard.pop(replica, None)
 
     async def _busy(self, live: Replica, catalog: Catalog) -> bool:
         service = catalog.services.get(live.record.service)
@@ -81,7 +86,9 @@ class Measuring:
         heard = {one: await readiness.listens(one) for one in live.record.endpoints.values()}
         if live.record.phase is not Phase.READY or live.ended.done() or live.stopping:
             return
-        lost = [endpoint for endpoint, is_heard in heard.items() if not is_heard]
+        known = self._once_heard.setdefault(live.id, set(islice(heard, 1)))
+        known.update(endpoint for endpoint, is_heard in heard.items() if is_heard)
+        lost = [endpoint for endpoint, is_heard in heard.items() if not is_heard and endpoint in known]
         if not lost:
             self._heard[live.id] = now
             self._deaf_since.pop(live.id, None)

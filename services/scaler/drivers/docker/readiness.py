@@ -8,17 +8,21 @@ is a hundredth of the time waited, 2 ms at least.
 from __future__ import annotations
 
 import asyncio
+import logging
 import select
 import socket
 import time
 from collections import Counter
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from services.catalog.model import Service
 from services.scaler.drivers.base import StartError
 from services.scaler.drivers.docker.replica import Replica
+
+log = logging.getLogger(__name__)
 
 _SHORTEST = 0.002
 _LONGEST = 0.1
@@ -28,6 +32,9 @@ _CONNECT = 0.25
 _ANSWER = 5.0
 """Longest wait in seconds for one answer of the health path."""
 _HEAD = 4096
+_OTHERS = 2.0
+"""Seconds, or as many as it took until the main port answered, that other ports have after that. A file names ports
+that nothing may ever listen on, such as a debugger's."""
 _ALIVE_WITHOUT_PORT = 0.2
 """A service without port and health check is ready when it has lived so many seconds."""
 
@@ -87,17 +94,24 @@ async def until_back(service: Service, live: Replica, within: float) -> str | No
 
 
 async def well(service: Service, endpoints: Mapping[str, str], within: float, *, patient: bool = False) -> str | None:
-    """Look at a replica that was ready before; None where it is well, else what it said. One look; `patient`: as many
-    as it takes until `within` is over."""
+    """Look at the main port of a replica that was ready before; None where it is well, else what it said. One look;
+    `patient`: as many as it takes until `within` is over."""
     seen = Seen()
     try:
         async with asyncio.timeout(within):
+            main = main_of(service, endpoints)
             if patient:
-                await _answers(service, endpoints, seen)
+                await _answers(service, main, seen)
                 return None
-            return None if await _look(service, endpoints, seen) else str(seen)
+            return None if await _look(service, main, seen) else str(seen)
     except TimeoutError:
         return f"{seen} within {within:g} s"
+
+
+def main_of(service: Service, endpoints: Mapping[str, str]) -> dict[str, str]:
+    """The port that has to answer, by name; the first of all where the main one is not among them."""
+    name = service.main.name if service.main else ""
+    return {name: endpoints[name]} if name in endpoints else dict(islice(endpoints.items(), 1))
 
 
 async def get(endpoint: str, path: str, within: float) -> int | None:
@@ -174,7 +188,13 @@ async def _ready(service: Service, live: Replica, seen: Seen) -> None:
         seen.note("its health check has not passed")
         await _either(live.healthy.wait(), live.check.passed())
     if service.ports:
-        await _answers(service, live.record.endpoints, seen)
+        begun = time.monotonic()
+        await _answers(service, main_of(service, live.record.endpoints), seen)
+        try:
+            async with asyncio.timeout(max(_OTHERS, time.monotonic() - begun)):
+                await _answers(service, live.record.endpoints, seen)
+        except TimeoutError:
+            log.info("%s serves, although %s", service.name, seen)
     elif live.check is None:
         await asyncio.sleep(_ALIVE_WITHOUT_PORT)
 

@@ -94,6 +94,7 @@ def test_the_last_lines_are_read_from_frames_and_from_a_terminal_alike() -> None
     assert output.last_lines(frame(b"one\n") + frame(b"two\n\n", 2)) == ["one", "two"]
     assert output.last_lines(b"one\r\ntwo") == ["one", "two"]
     assert output.last_lines(b"") == []
+    assert output.last_lines(frame(b"one\n") + frame(b"Error grabbing logs", 3)) == ["one"], "the engine's own words"
     assert len(output.last_lines(frame(b"x\n" * 50))) == 8
     assert len(output.last_lines(b"y" * 5000)[0]) == 400
 
