@@ -32,8 +32,6 @@ from services.scaler.drivers.docker.output import LAST_LINES, last_lines
 
 log = logging.getLogger(__name__)
 
-DONE = "exited with code 0"
-"""How a container ended that has done its work."""
 _AS_THEY_ARE: Mapping[int, int] = MappingProxyType({})
 
 

@@ -20,8 +20,6 @@ from services.scaler.core.events import Adopted, Measured, ReplicaId
 from services.scaler.drivers.background import Background
 from services.scaler.drivers.base import (
     DriverError,
-    Finished,
-    Interrupted,
     PauseError,
     Post,
     PrepareError,
@@ -32,7 +30,7 @@ from services.scaler.drivers.base import (
 from services.scaler.drivers.docker import adoption, disk, past_gateway, readiness, replicas, thawing
 from services.scaler.drivers.docker.arrangement import Stacks
 from services.scaler.drivers.docker.book import Book, Change, Container, What
-from services.scaler.drivers.docker.containers import DONE, Alive, Containers
+from services.scaler.drivers.docker.containers import Alive, Containers
 from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
 from services.scaler.drivers.docker.gateways import Bootstrap, InnerGateways
 from services.scaler.drivers.docker.hands import Hands
@@ -245,8 +243,7 @@ class DockerDriver:
         manner = await self._containers.manner(live.record.container, oom=live.oom)
         words = await self._containers.last_words(live.record.container)
         self._leave(live)
-        task = service.may_finish and manner == DONE
-        kind = Interrupted if live.was_told_to_end() else Finished if task else StartError
+        kind = replicas.kind_of_end(service, manner, by_hand=live.was_told_to_end())
         return kind(f"{service.name} {manner} {when}{words}")
 
     # -- rest ----------------------------------------------------------------------------------------------------------

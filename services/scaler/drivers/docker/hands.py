@@ -15,9 +15,9 @@ from typing import Any
 from services.catalog.model import Service
 from services.scaler.core.events import Appeared, Exited, Meddled
 from services.scaler.drivers.base import Post, StartError
-from services.scaler.drivers.docker import readiness
+from services.scaler.drivers.docker import readiness, replicas
 from services.scaler.drivers.docker.book import Book, Change, Container, State, What
-from services.scaler.drivers.docker.containers import DONE, Containers
+from services.scaler.drivers.docker.containers import Containers
 from services.scaler.drivers.docker.engine import EngineAway, EngineRefused
 from services.scaler.drivers.docker.records import Phase
 from services.scaler.drivers.docker.replica import Replica
@@ -137,7 +137,7 @@ class Hands:
         if self._roster.get(live.id) is live:
             self._gone(live, manner)
             service = self._roster.service_by_name(live.record.service)
-            finished = service is not None and service.may_finish and manner == DONE and not by_hand
+            finished = service is not None and not by_hand and replicas.has_finished(service, manner)
             self._post(Exited(live.id, f"{live.record.service} {manner}{words}", by_hand, finished))
 
     def look_again(self) -> None:

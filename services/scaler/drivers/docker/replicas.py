@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.catalog.model import Service
+from services.scaler.drivers.base import Finished, Interrupted, StartError
 from services.scaler.drivers.docker.replica import Replica
+
+_DONE = "exited with code 0"
+"""How a container ended that has done its work."""
 
 
 def unavailable(service: Service) -> str | None:
@@ -66,3 +70,15 @@ def ending(manner: str, took: float, service: Service) -> str:
     if manner == "was ended by SIGKILL" and took >= service.stop_grace:
         return f"did not end within {service.stop_grace:g} s of {signal} and was killed"
     return f"{manner.removeprefix('was ')} after {took:.2f} s"
+
+
+def has_finished(service: Service, manner: str) -> bool:
+    """Whether an end of this manner is that of a task which has done its work."""
+    return service.may_finish and manner == _DONE
+
+
+def kind_of_end(service: Service, manner: str, *, by_hand: bool) -> type[StartError]:
+    """What the end of a container is to those who wait for it to become ready."""
+    if by_hand:
+        return Interrupted
+    return Finished if has_finished(service, manner) else StartError
