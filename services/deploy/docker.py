@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any
 import yaml
 
 _INSTALL = "Install Docker Engine (docs.docker.com/engine/install), or use --env local."
+_INTERRUPTED = (130, -signal.SIGINT)
 _TO_END = 60.0
 """Seconds for a command that was interrupted."""
 
@@ -81,6 +83,8 @@ class Compose:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_TO_END)
             raise
+        if code in _INTERRUPTED:  # the signal has reached compose alone, or this process too early to be noticed
+            raise KeyboardInterrupt
         if code:
             verb = next(word for word in words if not word.startswith("-") and word not in ("*", "monitor"))
             raise DockerFault(f"docker compose {verb} ended with {code}", "Its own words stand above.")

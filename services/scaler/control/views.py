@@ -91,6 +91,7 @@ def service_view(world: World, name: str, now: float) -> ServiceView | None:
         estimate=expected_wake(world, service),
         queue_position=admission.queue_position(world, name),
         reason=reason(world, service),
+        endpoints=next((dict(one.endpoints) for one in service.in_life(Life.READY) if not one.deaf), {}),
     )
 
 

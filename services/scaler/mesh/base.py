@@ -8,7 +8,7 @@ during a `drain` or `withdraw` makes that one raise Superseded.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.catalog.model import Catalog
@@ -48,6 +48,8 @@ class ServiceView:
     """Seconds until the first answer, from this host's own history."""
     queue_position: int | None = None
     reason: str = ""
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    """Of a replica that serves: port name → address. Empty while none does."""
 
 
 class Demands(Protocol):

@@ -21,7 +21,7 @@ from services.scaler.mesh.base import Demands, ServiceView
 from services.scaler.mesh.held import MOST_HELD, Crowded, HeldChecks, Released
 from services.scaler.mesh.names import SERVICE_HEADER, read_header
 from services.scaler.mesh.replies import Client, Reply
-from services.scaler.mesh.rules import Asleep, CrossSite, FromMemory, Hold, Request, State, judge
+from services.scaler.mesh.rules import Asleep, CrossSite, FromMemory, Hold, Request, State, Through, judge
 
 _PREFIX = "/check"
 _BACKLOG = 4096
@@ -85,6 +85,8 @@ class CheckEndpoint:
                 return await self._hold(request, verdict, _client(headers, verdict))
             case Asleep():
                 return replies.asleep(view)
+            case Through():
+                return Released(verdict.endpoint)
             case State():
                 return replies.health(view)
             case FromMemory():

@@ -46,6 +46,13 @@ class Asleep:
 
 
 @dataclass(frozen=True, slots=True)
+class Through:
+    """It serves already, only the gateway has not been told yet: goes on, and counts as no use."""
+
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """Asked for the service's health."""
 
@@ -63,7 +70,7 @@ class CrossSite:
     """A person followed a link: shown a page with a link that is ours."""
 
 
-Verdict = Hold | Asleep | State | FromMemory | CrossSite
+Verdict = Hold | Asleep | Through | State | FromMemory | CrossSite
 
 
 def judge(
@@ -76,7 +83,10 @@ def judge(
     foreign = not request.target.inside and is_foreign(request.headers, service.wake.allow_origins, hub_origins)
     at_hand = remembered and view.state != READY and _is_answered(request, service)
     if request.target.lane is Lane.BACKGROUND:
-        return FromMemory() if at_hand and not foreign else Asleep()
+        if at_hand and not foreign:
+            return FromMemory()
+        endpoint = view.endpoints.get(request.target.port)
+        return Through(endpoint) if endpoint else Asleep()
     # 2. Whose wish does not count. No page of another site reaches a name inside a container network.
     if foreign:
         return CrossSite(navigation=_is_navigation(request))

@@ -81,6 +81,17 @@ async def test_ignored_paths_and_agents_do_not_keep_a_service_awake(workshop: Wo
     assert workshop.starts("svc") == 1
 
 
+async def test_who_only_looks_is_answered_by_the_service_from_its_first_answer_on(
+    workshop: Workshop, start_hub: StartHub
+) -> None:
+    """Also in the moment before the gateway has its address."""
+    hub = start_hub({"svc": workshop.upstream("svc", hub={"wake": {"ignore_paths": ["/size/7"]}})})
+    for _ in range(8):
+        assert hub.ask("/api/svc/")[0] == 200
+        assert hub.ask("/api/svc/size/7")[2] == b"0123456"
+        hub.command_api("POST", "/v1/services/svc/sleep?to=stopped")
+
+
 async def test_work_without_a_request_keeps_a_service_awake(workshop: Workshop, start_hub: StartHub) -> None:
     hub = start_hub(_workers(workshop))
     await _set_to_work(hub)

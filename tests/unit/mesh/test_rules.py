@@ -13,7 +13,18 @@ from services.catalog.model import Port, Service, Wake
 from services.scaler.core.events import DemandKind
 from services.scaler.mesh.base import ServiceView
 from services.scaler.mesh.names import Lane, Target
-from services.scaler.mesh.rules import Asleep, CrossSite, FromMemory, Hold, Request, State, Verdict, asked_wait, judge
+from services.scaler.mesh.rules import (
+    Asleep,
+    CrossSite,
+    FromMemory,
+    Hold,
+    Request,
+    State,
+    Through,
+    Verdict,
+    asked_wait,
+    judge,
+)
 
 SERVICE = Service(
     "chat",
@@ -39,6 +50,13 @@ def verdict(
 
 def test_a_program_is_held_for_the_services_hold() -> None:
     assert verdict() == Hold(DemandKind.REQUEST, 100.0)
+
+
+def test_a_quiet_request_goes_on_where_a_replica_serves_that_the_gateway_has_not_been_told_of() -> None:
+    serving = {"state": "ready", "endpoints": {"main": "127.0.0.1:9"}}
+    assert verdict(lane=Lane.BACKGROUND, **serving) == Through("127.0.0.1:9")
+    assert verdict(lane=Lane.BACKGROUND, state="ready", endpoints={"other": "127.0.0.1:9"}) == Asleep()
+    assert verdict(**serving) == Hold(DemandKind.REQUEST, 100.0)
 
 
 @pytest.mark.parametrize(
