@@ -105,7 +105,7 @@ async def test_a_request_is_answered_although_somebody_ends_what_starts_for_it(y
     docker(*IN_THE_MIDST[how], yard.id(name))
     status, told = await asking
     assert (status, told.get("service")) == (200, name), told
-    assert "by somebody else while it started" in yard.hub.said()
+    assert "by somebody else: while it started" in yard.hub.said()
 
 
 async def test_one_that_is_removed_asleep_is_made_again(yard: Yard) -> None:
