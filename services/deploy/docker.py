@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 _INSTALL = "Install Docker Engine (docs.docker.com/engine/install), or use --env local."
+_INTERRUPTED = 130
 _TO_END = 60.0
 """Seconds for a command that was interrupted."""
 
@@ -81,6 +82,8 @@ class Compose:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_TO_END)
             raise
+        if code == _INTERRUPTED:  # the same Ctrl-C is on its way to us
+            raise KeyboardInterrupt
         if code:
             verb = next(word for word in words if not word.startswith("-") and word not in ("*", "monitor"))
             raise DockerFault(f"docker compose {verb} ended with {code}", "Its own words stand above.")
