@@ -12,6 +12,7 @@ import pytest
 
 from services.catalog.model import Package
 from services.scaler.drivers.process.install import Installer
+from tests.support.envoy import eventually
 from tests.support.hub import Hub
 from tests.support.hub_fixtures import StartHub
 from tests.support.keeping import WEB, digest, get, keeper, put, spoil
@@ -147,10 +148,11 @@ async def test_a_newer_environment_that_does_not_start_is_taken_back_with_the_da
     assert "up to date" in hub.cli("upgrade", "kept").stdout
 
     environment(hub, locks[1], script='echo spoiled > "$DATA/a"; exit 3')
-    hub.rewrite(services(locks[1]))
-    async with asyncio.timeout(20):
-        while "up to date" in (done := await asyncio.to_thread(hub.cli, "upgrade", "kept")).stdout:
-            await asyncio.sleep(0.1)  # the changed file has not been taken in yet
+    changed = services(locks[1])
+    changed["kept"]["x-hub"]["description"] = "the newer one"
+    hub.rewrite(changed)
+    await eventually(lambda: hub.status()["services"]["kept"]["description"] == "the newer one")  # it is taken in
+    done = hub.cli("upgrade", "kept")
     assert done.returncode == 1
     assert "exited with code 3" in done.stderr
     assert get(base, "a") == b"first", "the environment before serves, with the data from before"
