@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from services.catalog.faults import Findings
 from services.catalog.model import Local, Publish, Service
 from services.catalog.placeholders import WORDS, bare, forms
 from services.catalog.tree import Path, Table, Value, where
 
-_ANY = ("0.0.0.0", "::")
 _SHOWN = 10
 _OF_A_SHELL = re.compile(r"\d?>{1,2}(?:&\d)?\S*|&>\S*|<\S*|\|{1,2}|&{1,2}|;")
 """Words that only a shell understands."""
@@ -134,7 +134,7 @@ class _Check:
         if isinstance(hub, Table) and "listen" in hub and publish.port == "main":
             field = ("x-hub", "listen")
         whose = "another of its ports" if other is service else f"{other.name} ({_place(other)})"
-        self._tell(service, field, f"an address that is not taken by {whose}", f"{publish.host}:{publish.number}")
+        self._tell(service, field, f"an address that is not taken by {whose}", str(publish))
 
     def _paths(self) -> None:
         taken: dict[str, Service] = {}
@@ -193,8 +193,11 @@ class _Check:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether nobody can listen at both addresses of the host on one port."""
-    return one == other or one in _ANY or other in _ANY
+    """Whether nobody can listen at both addresses of the host on one port: one is the other, or all of its family."""
+    if not one or not other or one == other:
+        return True
+    mine, theirs = (ip_address("127.0.0.1" if host == "localhost" else host) for host in (one, other))
+    return mine.version == theirs.version and (mine == theirs or mine.is_unspecified or theirs.is_unspecified)
 
 
 def _place(service: Service) -> str:

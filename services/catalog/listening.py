@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 
 from services.catalog.faults import Findings
 from services.catalog.model import Port, Protocol, Publish
@@ -18,7 +19,7 @@ from services.catalog.tree import Path, Row, Table, where
 
 MAIN = "main"
 LOOPBACK = "127.0.0.1"
-EVERYWHERE = "0.0.0.0"
+EVERYWHERE = ""
 _SHOWN = 8
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?\Z")
 _LISTEN = re.compile(r"(?:(?P<host>[0-9.]+|\[[0-9a-fA-F:.]+\]):)?(?P<port>[0-9]{1,5})\Z")
@@ -102,6 +103,7 @@ class Listening:
             self._findings.note("ports that are not TCP are not served by the gateway", self._name)
             return None
         if number is None:
+            self._findings.note("ports published without a number are not served by the gateway", self._name)
             return None
         if mapped.target not in names:
             self._findings.note(
@@ -119,13 +121,14 @@ class Listening:
     def _own(self, text: str, ports: tuple[Port, ...]) -> Publish | None:
         match = _LISTEN.match(text)
         number = int(match["port"]) if match else 0
-        if match is None or not 0 < number <= HIGHEST:
+        host = _host((match and match["host"]) or LOOPBACK)
+        if not host or not 0 < number <= HIGHEST:
             self._tell(("x-hub", "listen"), "a port such as 8123, or an address such as 127.0.0.1:8123", text)
             return None
         if not ports:
             self._tell(("x-hub", "listen"), "a service with a port (say x-hub.port)", text)
             return None
-        return Publish(MAIN, (match["host"] or LOOPBACK).strip("[]"), number)
+        return Publish(MAIN, host, number)
 
     def _tell(self, inside: Path, wanted: str, value: object = ...) -> None:
         mark = where(self._raw, inside)
@@ -135,3 +138,11 @@ class Listening:
 def is_tcp(ports: tuple[Port, ...]) -> bool:
     """Whether the main port is one that traffic does not wake."""
     return bool(ports) and ports[0].protocol is Protocol.TCP
+
+
+def _host(text: str) -> str:
+    """The address as everybody writes it; empty where it is none."""
+    try:
+        return str(ip_address(text.strip("[]")))
+    except ValueError:
+        return ""

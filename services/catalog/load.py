@@ -99,7 +99,7 @@ class CatalogReader:
 
     def _stacks(self, paths: Sequence[Path], project: Project) -> dict[str, Stack]:
         name = project.variables["COMPOSE_PROJECT_NAME"]
-        return {name: Stack(name, tuple(map(str, paths)), str(paths[0].parent))}
+        return {name: Stack(name, tuple(map(str, paths)), str(paths[0].parent), MappingProxyType(project.bindings))}
 
     def _enabled(self, project: Project) -> tuple[Table, frozenset[str]]:
         """Services without a profile, on demand, or of an enabled profile; and the names of the others."""

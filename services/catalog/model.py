@@ -57,7 +57,12 @@ class Publish:
 
     port: str
     host: str
+    """Empty: every address of the machine, IPv4 and IPv6; `0.0.0.0` and `::` are those of one family."""
     number: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.number}" if host else str(self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +183,8 @@ class Stack:
     files: tuple[str, ...]
     """Absolute, in the order of merging."""
     directory: str
+    bindings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Key of a network → the host's address at which it publishes ports that are given none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 
 from services.catalog.containers import DEFAULT_NETWORK
@@ -27,6 +29,7 @@ Variables = Mapping[str, str]
 _RESOURCES = ("services", "volumes", "networks", "secrets", "configs", "models")
 _REMOTE = re.compile(r"(?:https?|git|oci|ssh)://|git@|github\.com/")
 _DEEPEST_INCLUDE = 20
+_BINDING = "com.docker.network.bridge.host_binding_ipv4"
 ADOPTED = "x-aihub-adopted"
 """Top-level key of a document that `aihub adopt` wrote."""
 TAKEN_OVER = ("ports", "container_name")
@@ -53,6 +56,8 @@ class Project:
     contexts: dict[str, Context] = field(default_factory=dict)
     volumes: frozenset[str] = frozenset()
     networks: frozenset[str] = frozenset({DEFAULT_NETWORK})
+    bindings: Mapping[str, str] = field(default_factory=dict)
+    """As `Stack.bindings`."""
     variables: Variables = field(default_factory=dict)
 
 
@@ -100,6 +105,7 @@ class ProjectReader:
             project.services = services
         project.volumes = frozenset(_names(group.tree, "volumes"))
         project.networks = frozenset({*_names(group.tree, "networks"), DEFAULT_NETWORK})
+        project.bindings = dict(_bindings(group.tree.get("networks")))
         return project
 
     # -- files -----------------------------------------------------------------------------------------------------
@@ -307,6 +313,15 @@ def _given_back(tree: Table) -> Table:
                 service.drop(key)
     tree["services"] = named
     return tree
+
+
+def _bindings(networks: Value) -> Iterator[tuple[str, str]]:
+    for name, network in networks.items() if isinstance(networks, Table) else ():
+        options = network.get("driver_opts") if isinstance(network, Table) else None
+        host = options.get(_BINDING) if isinstance(options, Table) else None
+        with suppress(ValueError):  # the engine will say what is wrong with it
+            if isinstance(host, str) and host and not (address := ip_address(host)).is_unspecified:
+                yield name, str(address)
 
 
 def _names(tree: Table, kind: str = "services") -> Iterable[str]:

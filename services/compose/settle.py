@@ -11,6 +11,18 @@ from services.catalog.model import Publish, Service, Tier
 from services.compose.needs import Needs, needs_tcp
 
 
+def bound_to(service: Service, bindings: Mapping[str, str]) -> str:
+    """Where a network of the service publishes ports that are given no address, as the engine would; else empty."""
+    assert service.containers is not None
+    return next((bindings[network] for network in service.containers.networks if network in bindings), "")
+
+
+def as_bound(service: Service, host: str) -> Service:
+    """Ports that say no address of their own are published at `host`."""
+    publishes = tuple(one if one.host else replace(one, host=host) for one in service.publishes)
+    return replace(service, publishes=publishes)
+
+
 def as_lazy(service: Service, uses: tuple[str, ...]) -> Service:
     """`uses`: databases that its environment names, besides those that its file says it needs."""
     if service.lazy and not uses:
@@ -69,7 +81,7 @@ def faults_between(services: Mapping[str, Service]) -> Iterator[Fault]:
             for other, theirs in before:
                 if overlap(theirs.host, publish.host) and _stack(other) != _stack(service):
                     wanted = f"an address that is not taken by {other.name} ({_place(other)})"
-                    yield _fault(service, ("ports",), wanted, f"{publish.host}:{publish.number}")
+                    yield _fault(service, ("ports",), wanted, str(publish))
                     break
             before.append((service, publish))
     needed = _needed(services.values())

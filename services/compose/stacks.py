@@ -20,7 +20,7 @@ from services.compose.beside import files_of, watched
 from services.compose.lazy import Choice, Wish, WishError, choose
 from services.compose.naming import hub_names, renamed
 from services.compose.needs import Needs
-from services.compose.settle import as_kept, as_lazy, faults_between, named_in_environment
+from services.compose.settle import as_bound, as_kept, as_lazy, bound_to, faults_between, named_in_environment
 
 _PROJECT = "COMPOSE_PROJECT_NAME"
 
@@ -134,8 +134,12 @@ class StackReader:
             for name, service in catalog.services.items():
                 if not plain:
                     service = self._once("name", service, around, partial(renamed, project=project, names=names))
-                found[names[project, name]] = service
+                found[names[project, name]] = self._bound(service, catalog.stacks[project])
         return found
+
+    def _bound(self, service: Service, stack: Stack) -> Service:
+        host = bound_to(service, stack.bindings)
+        return self._once("bound", service, (host,), partial(as_bound, host=host)) if host else service
 
     def _settle(self, services: Mapping[str, Service], taken: frozenset[str]) -> dict[str, Service]:
         lazy = {name: service for name, service in services.items() if name in taken}

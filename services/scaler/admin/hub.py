@@ -180,7 +180,7 @@ class Hub:
                 if published.number not in others and published.number != self.edge.port:
                     continue  # ours, or about to be
                 who, remedy = self._who_holds(service, published.number, others.get(published.number))
-                detail = f"its own port {published.host}:{published.number} is held by {who}"
+                detail = f"its own port {published} is held by {who}"
                 found.append({"name": service.name, "ok": False, "detail": detail, "remedy": remedy})
         return found
 

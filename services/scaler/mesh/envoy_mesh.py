@@ -68,6 +68,7 @@ class EnvoyMesh:
             # Said once more it would be twice in the routes, which Envoy refuses.
             domain=None if domain == DOMAIN else domain,
             tls=tls,
+            ipv6=own_ports.has_ipv6(),
         )
         self._folders = GatewayFolders(layout)
         self._files = EnvoyFiles(self._place, self._folders, inner_edge)

@@ -79,6 +79,16 @@ async def watch(wanted: Callable[[], Collection[Address]], offer: Callable[[], N
             log.warning("listeners could not be offered again: %s", error)
 
 
+def has_ipv6() -> bool:
+    """Whether this network namespace has IPv6 to listen at."""
+    try:
+        with socket.socket(socket.AF_INET6) as asked:
+            asked.bind(("::", 0))
+    except OSError:
+        return False
+    return True
+
+
 def listening() -> tuple[Address, ...]:
     """All of this network namespace. Raises OSError where the kernel does not tell."""
     found = (*netlink.listening(socket.AF_INET), *netlink.listening(socket.AF_INET6))

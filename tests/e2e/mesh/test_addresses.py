@@ -135,6 +135,22 @@ async def test_what_comes_to_a_port_that_compose_published_goes_on_as_it_came(up
         assert (plain["x-forwarded-proto"], plain["x-forwarded-host"]) == ("http", plain["host"])
 
 
+async def test_a_port_that_compose_published_answers_by_every_name_and_on_both_families(upstream: Echo) -> None:
+    """As the container did: a proxy that passes on the Host it was asked for, another machine that knows this one by a
+    name of its own."""
+    port = free_port()
+    shop = replace(service(containers=Containers("shop", NAME)), publishes=(Publish("main", "", port),))
+    async with rig(shop) as hub:
+        hub.director.actors[NAME] = Actor({"main": upstream.endpoint})
+        for url in (f"http://127.0.0.1:{port}/x", f"http://[::1]:{port}/x"):
+            for host in ("shop.example.org", "nas", f"nas.lan:{port}", f"{NAME}.localhost"):
+                answer = await curl(url, "-H", f"Host: {host}")
+                assert (answer.status, answer.json["headers"]["host"]) == (200, host), url
+        seen = (await curl(f"http://127.0.0.1:{port}/x")).json["headers"]
+        assert seen["x-forwarded-for"] == "127.0.0.1", "no address of IPv4 in the form of IPv6"
+        assert (await curl(f"{hub.base}/api/{NAME}/x", "-H", "Host: nas")).status == 421, "the edge is another matter"
+
+
 async def test_a_bare_address_is_known_where_we_listen_on_all(hub: Rig) -> None:
     url = f"{own(hub, 'two')}/x"
     assert (await curl(url, "-H", "Host: 192.168.1.7:99")).status == 200

@@ -48,6 +48,7 @@ RULES = {
     "port: 80, path: /api/health": "services.a.x-hub.path: a path that the hub does not keep for itself",
     "port: 80, listen: 0": "services.a.x-hub.listen: a port such as 8123, or an address such as 127.0.0.1:8123, not '0'",
     "port: 80, listen: here": "services.a.x-hub.listen: a port such as 8123",
+    "port: 80, listen: '300.0.0.1:80'": "services.a.x-hub.listen: a port such as 8123, or an address such as 127.0.0.1:8123",
     "port: 80, listen: 99999": "services.a.x-hub.listen: a port such as 8123",
     "port: 80, uses: b": "services.a.x-hub.uses: a list, not 'b'",
     "port: 80, uses: [a]": "services.a.x-hub.uses: other services than itself, not 'a'",
@@ -172,6 +173,8 @@ SERVICES = {
     f"{{a: {{{GOOD}}}, b: {{{GOOD}}}}}": "services.b.ports: an address that is not taken by a (line 1 of c.yml), not "
     "'127.0.0.1:9000'",
     f"{{a: {{{GOOD}}}, b: {{image: x, ports: ['0.0.0.0:9000:80']}}}}": "an address that is not taken by a",
+    "{a: {image: x, ports: ['[::1]:90:80']}, b: {image: x, ports: ['[::]:90:80']}}": "an address that is not taken by a (line 1 "
+    "of c.yml), not '[::]:90'",
     f"{{a: {{{GOOD}}}, b: {{image: x, x-hub: {{port: 1, listen: 9000}}}}}}": "services.b.x-hub.listen: an address that is not",
     "{a: {image: x, ports: ['9:80', '9:81'], x-hub: {ports: {main: {port: 80}, b: {port: 81}}}}}": "an address that is not "
     "taken by another of its ports",

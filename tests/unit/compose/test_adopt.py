@@ -77,7 +77,7 @@ def test_the_hub_still_knows_what_the_override_takes_from_compose(write: Write) 
     _adopt(file, "web,db")
     write("PORT=9090\n", "shop/.env")
     web = StackReader(environ=ENVIRON).read([file]).services["web"]
-    assert web.publishes == (Publish("main", "0.0.0.0", 9090),)
+    assert web.publishes == (Publish("main", "", 9090),)
     assert web.containers is not None
     assert web.containers.container_name == "shop"
 
@@ -88,7 +88,7 @@ def test_an_override_of_the_user_goes_on_to_be_heeded(write: Write) -> None:
     _adopt(file, "web")
     web = StackReader(environ=ENVIRON).read([file]).services["web"]
     assert web.environment == {"A": "b"}
-    assert web.publishes == (Publish("main", "0.0.0.0", 81),)
+    assert web.publishes == (Publish("main", "", 81),)
 
 
 def test_a_copy_of_the_users_override_is_kept_until_it_is_ejected(write: Write) -> None:

@@ -123,13 +123,49 @@ def test_a_wish_makes_a_service_one_on_demand(write: Write) -> None:
     assert service.lazy
     assert service.tier is Tier.ON_DEMAND
     assert service.scaling.min_replicas == 0
-    assert service.publishes == (Publish("main", "0.0.0.0", 8080),)
+    assert service.publishes == (Publish("main", "", 8080),)
+
+
+@pytest.mark.parametrize(
+    ("written", "host"),
+    [("8080:80", ""), ("0.0.0.0:8080:80", "0.0.0.0"), ("'[::]:8080:80'", "::"), ("'[::1]:8080:80'", "::1")],
+)
+def test_a_port_is_published_where_compose_would_publish_it(write: Write, written: str, host: str) -> None:
+    service = _read(write(f"services: {{web: {{image: x, ports: [{written}]}}}}"), wish=Wish()).services["web"]
+    assert service.publishes == (Publish("main", host, 8080),)
+
+
+def test_a_network_says_where_its_ports_are_published_unless_they_say_it_themselves(write: Write) -> None:
+    option = "{driver_opts: {com.docker.network.bridge.host_binding_ipv4: '%s'}}"
+    text = """
+        services:
+          web: {image: x, ports: ['8080:80']}
+          seen: {image: x, ports: ['0.0.0.0:8081:80']}
+          other: {image: x, ports: ['8082:80'], networks: [open, odd]}
+        networks: {default: %s, open: {}, odd: %s}
+    """
+    reader = StackReader(Wish(), environ=ENVIRON)
+    file = write(text % (option % "127.0.0.1", option % "no address"))
+    read = reader.read([file]).services
+    assert [read[name].publishes[0].host for name in ("web", "seen", "other")] == ["127.0.0.1", "0.0.0.0", ""]
+    assert reader.read([file]).services["web"] is read["web"]
+    write(text % (option % "127.0.0.2", option % "0.0.0.0"))
+    assert reader.read([file]).services["web"].publishes[0].host == "127.0.0.2"
+
+
+def test_ports_that_meet_on_one_family_of_addresses_alone_are_two(write: Write) -> None:
+    one = write("services: {a: {image: x, ports: ['0.0.0.0:8080:80']}}", "one/compose.yml")
+    two = write("services: {b: {image: x, ports: ['[::]:8080:80']}}", "two/compose.yml")
+    assert len(_read(one, two, wish=Wish()).services) == 2
+    write("services: {b: {image: x, ports: ['8080:80']}}", "two/compose.yml")
+    with pytest.raises(CatalogError, match="an address that is not taken by a"):
+        _read(one, two, wish=Wish())
 
 
 def test_ports_of_a_service_that_is_not_lazy_are_the_engines(write: Write) -> None:
     service = _read(write("services: {web: {image: x, ports: ['8080:80']}}")).services["web"]
     assert service.publishes == ()
-    assert _inside(service).published == (Publish("main", "0.0.0.0", 8080),)
+    assert _inside(service).published == (Publish("main", "", 8080),)
     assert addresses(service, Edge()).own == "http://127.0.0.1:8080"
 
 

@@ -185,6 +185,16 @@ def test_a_listener_of_a_port_says_nothing_of_what_its_service_wishes() -> None:
     assert lds(Catalog({"qdrant": other}), PLACE) == lds(Catalog({"qdrant": QDRANT}), PLACE)
 
 
+def test_what_listens_everywhere_does_so_on_ipv6_where_the_machine_has_it() -> None:
+    everywhere = replace(QDRANT, publishes=(Publish("main", "", 21001), Publish("grpc", "0.0.0.0", 21002)))
+    for ipv6, wanted in (
+        (True, [("::", True), ("0.0.0.0", None)]),
+        (False, [("0.0.0.0", None), ("0.0.0.0", None)]),
+    ):
+        made = every("socket_address", lds(Catalog({"qdrant": everywhere}), replace(PLACE, ipv6=ipv6)))
+        assert [(where["address"], where.get("ipv4_compat")) for where in made] == wanted
+
+
 def test_only_addresses_are_listened_on() -> None:
     assert socket("localhost", 1) == socket("127.0.0.1", 1)
     assert socket("", 1) == socket("0.0.0.0", 1)

@@ -56,6 +56,8 @@ class Place:
     """Files of certificate chain and key, for the edge."""
     names: tuple[str, ...] = ()
     """Further hosts that mean the hub. Whoever uses them cannot be sent to an origin of a service's own."""
+    ipv6: bool = False
+    """Whether this machine has IPv6, so that what listens everywhere is to listen there too."""
     people_port: int = 0
     """Where people find the hub, if that is another gateway's port."""
 
@@ -67,6 +69,13 @@ def pipe(path: str) -> Json:
 def socket(host: str, port: int) -> Json:
     """Raises ValueError as `address_of`."""
     return {"socket_address": {"address": address_of(host), "port_value": port}}
+
+
+def bound(host: str, port: int, *, ipv6: bool) -> Json:
+    """Where to listen; without a host on every address, by one socket for both families. Raises as `address_of`."""
+    if host or not ipv6:
+        return socket(host, port)
+    return {"socket_address": {"address": "::", "port_value": port, "ipv4_compat": True}}
 
 
 def address_of(host: str) -> str:

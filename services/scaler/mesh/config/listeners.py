@@ -64,7 +64,7 @@ def note(key: str, value: str) -> Json:
 def listener(name: str, host: str, port: int, chains: list[Json], place: Place) -> Json:
     made: Json = {
         "name": name,
-        "address": common.socket(host, port),
+        "address": common.bound(host, port, ipv6=place.ipv6),
         # Two Envoys would share the port silently, and answer by two configurations in turn.
         "enable_reuse_port": False,
         "per_connection_buffer_limit_bytes": common.BUFFER_BYTES,

@@ -61,6 +61,9 @@ _PREFIX = {"request_headers_to_add": common.overwrite({PREFIX_HEADER: "%ROUTE_NA
 _NO_PREFIX = {"request_headers_to_remove": [PREFIX_HEADER]}
 """Of origins that are a service's own: only routes below a path may say where they are."""
 
+OwnPort = tuple[Service, Port, str]
+"""A service, its port, the host where the edge listens for it."""
+
 # A page of somebody else's may give its own name the address of this machine, never a bare address: those are safe.
 _ADDRESS_LITERAL = r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:.]+\])(?::\d+)?"
 
@@ -92,20 +95,27 @@ def edge_hosts(catalog: Catalog, place: Place, kept: Kept) -> list[Json]:
 def rds_own(catalog: Catalog, place: Place, kept: Kept | None = None) -> Json:
     """Routes of the services' own ports. `kept` as for `rds`."""
     kept = kept or Kept()
-    known = [*_known(place), f"*.{DOMAIN}", *([place.domain, f"*.{place.domain}"] if place.domain else [])]
     ports = {key: own for key, own in own_ports(catalog) if own[1].protocol is not Protocol.TCP}
+    if any(service.containers for service, *_ in ports.values()):
+        return _published(ports, kept)
+    known = [*_known(place), f"*.{DOMAIN}", *([place.domain, f"*.{place.domain}"] if place.domain else [])]
     wide = {key: own for key, own in ports.items() if not _is_loopback(own[2])}
     hosts: list[Json] = [{"name": "own", "domains": known, **_by_listener(ports, kept), **_NO_PREFIX}] if ports else []
     hosts.append({**_strangers(_by_listener(wide, kept) if wide else None), **_NO_PREFIX})
-    made = configuration("own", hosts)
-    if any(service.containers for service, *_ in ports.values()):
-        (routes,) = made["resources"]
-        routes["request_headers_to_add"] = [_FORWARDED_HOST_KEPT, *common.overwrite(_SERVICE)]
+    return configuration("own", hosts)
+
+
+def _published(ports: Mapping[str, OwnPort], kept: Kept) -> Json:
+    """Ports that were containers' own: by whatever name they are asked, as they were before, and what was said of
+    clients on the way stays."""
+    made = configuration("own", [{"name": "own", "domains": ["*"], **_by_listener(ports, kept), **_NO_PREFIX}])
+    (routes,) = made["resources"]
+    routes["request_headers_to_add"] = [_FORWARDED_HOST_KEPT, *common.overwrite(_SERVICE)]
     return made
 
 
-def own_ports(catalog: Catalog) -> Iterable[tuple[str, tuple[Service, Port, str]]]:
-    """Key of each published port, `CLUSTER@NUMBER` → its service, its port, the host it listens on."""
+def own_ports(catalog: Catalog) -> Iterable[tuple[str, OwnPort]]:
+    """Key of each published port, `CLUSTER@NUMBER` → what is behind it."""
     for service in catalog.services.values():
         if not service.lazy and service.local is None:
             continue  # runs in a container of its own, which publishes its ports itself
@@ -228,7 +238,7 @@ def _hub_health(match: Json) -> Json:
     return {"match": match, "route": route, "request_headers_to_remove": [SERVICE_HEADER]}
 
 
-def _by_listener(ports: Mapping[str, tuple[Service, Port, str]], kept: Kept) -> Json:
+def _by_listener(ports: Mapping[str, OwnPort], kept: Kept) -> Json:
     use, looking = _apart({name: _at_origin(service, port, kept) for name, (service, port, _) in ports.items()})
     return both("exact_match_map", filter_state(OWN_KEY), use, looking, MISDIRECTED)
 
