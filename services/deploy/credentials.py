@@ -8,14 +8,13 @@ deployment.
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
-import tempfile
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from services import private_file
 from services.catalog.dotenv import DotenvFault, parse
 from services.deploy import consul_access
 
@@ -67,7 +66,7 @@ def complete(path: Path, wanted: Iterable[str], settings: Mapping[str, str | Non
     said = {name: value for name, value in {**settings, **drawn}.items() if there.get(name) != value}
     if said:
         text = path.read_text(encoding="utf-8") if path.exists() else _HEADER
-        _write(path, _with(text, said))
+        private_file.write(path, _with(text, said))
     elif path.exists() and path.stat().st_mode & 0o077:
         path.chmod(0o600)
     return list(drawn)
@@ -96,18 +95,3 @@ def _with(text: str, said: Mapping[str, str | None]) -> str:
 def _quoted(value: str) -> str:
     plain = re.fullmatch(r"[\w./:@%+,=-]*", value) is not None
     return value if plain else "'" + value.replace("'", "\\'") + "'"
-
-
-def _write(path: Path, text: str) -> None:
-    """In one step: a deploy that is killed leaves the old file or the new one."""
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=".env.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(partial, 0o600)
-        os.replace(partial, path)
-    except OSError:
-        os.unlink(partial)
-        raise

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from services.catalog.kong.__main__ import write as write_private
+from services import private_file
 from services.catalog.kong.fill import Environment, filled
 from services.deploy import (
     access,
@@ -157,7 +157,7 @@ class Deployment:
             self.say(f"credentials: {len(new)} new ones in {self.env_file}")
         if self.env is Env.PROD:
             made = credentials.read(self.env_file)
-            write_private(self.layout.data / "consul" / "snapshot-token", made.get(consul_access.MANAGEMENT, ""))
+            private_file.write(self.layout.data / "consul" / "snapshot-token", made.get(consul_access.MANAGEMENT, ""))
             # Made by us, or the engine would make it for root.
             backups = made.get("HUB_BACKUPS") or self.layout.backups
             Path(backups).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -165,7 +165,7 @@ class Deployment:
             self.say(f"certificate: {chain}")
             rendered = (self.root / "config" / "kong" / "kong.yml").read_text("utf-8")
             variables = {**made, "HUB_DOMAIN": self.domain}
-            write_private(self._kong_file, filled(rendered, Environment.PROD, variables))
+            private_file.write(self._kong_file, filled(rendered, Environment.PROD, variables))
 
     def down(self, *, volumes: bool) -> None:
         """End every container of every profile, and the networks; data and `.env` stay, but for `volumes`. Raises

@@ -1,7 +1,6 @@
 """`python -m services.catalog.kong --env prod --output FILE`: fill the rendered file in and put it where Kong reads it.
 
-Owns files and exit codes. The result is written in one step and is its owner's alone (0600): a deploy that is killed
-leaves the old file or the new one.
+Owns files and exit codes.
 """
 
 from __future__ import annotations
@@ -9,10 +8,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from services import private_file
 from services.catalog.dotenv import DotenvFault, parse
 from services.catalog.kong.fill import Environment, FillError, filled
 
@@ -30,31 +29,11 @@ def variables(env_file: Path, environ: Mapping[str, str]) -> dict[str, str]:
     return {**found, **{name: value for name, value in environ.items() if name.startswith("HUB_")}}
 
 
-def write(output: Path, text: str) -> bool:
-    """Replace `output` in one step, mode 0600. Returns whether its text has changed. Raises OSError."""
-    if output.is_file() and output.read_text("utf-8") == text:
-        output.chmod(0o600)
-        return False
-    output.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # mkstemp makes it 0600, before a single key is in it.
-    descriptor, partial = tempfile.mkstemp(dir=output.parent, prefix=".kong.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, output)
-    except OSError:
-        os.unlink(partial)
-        raise
-    return True
-
-
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     given = _arguments(arguments)
     try:
         found = variables(given.env_file, environ)
-        changed = write(given.output, filled(given.rendered.read_text("utf-8"), Environment(given.env), found))
+        changed = private_file.write(given.output, filled(given.rendered.read_text("utf-8"), Environment(given.env), found))
     except FillError as error:
         sys.stderr.writelines(f"error: {fault}\n" for fault in error.faults)
         return 1

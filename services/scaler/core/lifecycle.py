@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.catalog.model import Service
 from services.scaler.core import admission, needing, resting, waking
-from services.scaler.core.effects import Pause, Resume, Watch, Withdraw
+from services.scaler.core.effects import Pause, Watch, Withdraw
 from services.scaler.core.events import (
     Adopted,
     Deaf,
@@ -169,9 +169,8 @@ def paused(world: World, event: Paused) -> None:
         return
     service, replica = found
     if event.moved:
-        world.decide(service.name, "resume", "a request had reached it before it froze")
-        replica.move(Life.RESUMING, world.new_attempt(), world.now)
-        world.emit(Resume(replica.id, service.name, replica.attempt))
+        service.forced = False
+        waking.resume(world, service, replica, "a request had reached it before it froze")
         return
     replica.move(Life.PAUSED, world.new_attempt(), world.now)
     replica.busy = ""

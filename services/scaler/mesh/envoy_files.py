@@ -20,7 +20,8 @@ from services.scaler.mesh.config.common import Json, Place
 from services.scaler.mesh.config.doors import Doors, doors
 from services.scaler.mesh.config.kept import Kept
 from services.scaler.mesh.config.listeners import OWN_RDS_FILE, RDS_FILE, lds
-from services.scaler.mesh.config.routes import rds, rds_own
+from services.scaler.mesh.config.own_routes import rds_own
+from services.scaler.mesh.config.routes import rds
 from services.scaler.mesh.files import write_again, write_if_changed
 from services.scaler.mesh.gateway_folders import EDGE, GatewayFolders
 

@@ -17,7 +17,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from services import netlink
 from services.catalog.model import Catalog
 from services.scaler.mesh.config.common import address_of
-from services.scaler.mesh.config.routes import own_ports
+from services.scaler.mesh.config.own_routes import own_ports
 
 log = logging.getLogger(__name__)
 

@@ -21,6 +21,7 @@ from services.scaler.core.events import (
     DrainRefused,
     Flow,
     Meddled,
+    Paused,
     PinSet,
     Pruned,
     PullAsked,
@@ -133,6 +134,19 @@ def test_a_restart_that_is_taken_back_does_not_come_later(how: str) -> None:
     else:
         scene.on(DrainRefused("a-1", drain.attempt, "1 request in flight"))
     assert scene.life("a") == [Life.READY]
+    assert (scene.service("a").restarting, scene.service("a").forced) == (False, False)
+
+
+def test_a_restart_that_a_request_came_before_while_it_froze_does_not_come_later() -> None:
+    scene = Scene(entry("a"))
+    scene.up("a")
+    scene.rest("a")
+    scene.answer(scene.one(Drain))
+    scene.answer(scene.one(Withdraw))
+    pause = scene.one(Pause)
+    scene.on(RestartAsked("a"))
+    scene.on(Paused("a-1", pause.attempt, moved=True))
+    assert scene.life("a") == [Life.RESUMING]
     assert (scene.service("a").restarting, scene.service("a").forced) == (False, False)
 
 

@@ -14,7 +14,8 @@ from services.scaler.mesh.config.bootstrap import bootstrap
 from services.scaler.mesh.config.clusters import cds
 from services.scaler.mesh.config.common import Place, socket
 from services.scaler.mesh.config.listeners import lds
-from services.scaler.mesh.config.routes import own_ports, rds, rds_own
+from services.scaler.mesh.config.own_routes import own_ports, rds_own
+from services.scaler.mesh.config.routes import rds
 from services.scaler.mesh.names import Lane, cluster_name, clusters_of, read_header
 
 PLACE = Place(

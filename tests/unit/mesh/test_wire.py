@@ -16,7 +16,8 @@ from services.catalog.model import Catalog, Port, Protocol, Publish, Service, So
 from services.scaler.mesh.config.clusters import cds
 from services.scaler.mesh.config.common import Json, Place
 from services.scaler.mesh.config.kept import Kept
-from services.scaler.mesh.config.routes import rds, rds_own
+from services.scaler.mesh.config.own_routes import rds_own
+from services.scaler.mesh.config.routes import rds
 from services.scaler.mesh.config.wire import encode
 
 PLACE = Place(

@@ -10,7 +10,7 @@ from services.scaler.mesh.config import common
 from services.scaler.mesh.config.common import Json, Place
 from services.scaler.mesh.config.map_back import map_back_filter
 from services.scaler.mesh.config.matching import NOT_FOUND, error
-from services.scaler.mesh.config.routes import OWN_KEY, own_ports
+from services.scaler.mesh.config.own_routes import OWN_KEY, own_ports
 
 RDS_FILE = "rds.pb"
 OWN_RDS_FILE = "rds-own.pb"

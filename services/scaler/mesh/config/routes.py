@@ -1,4 +1,4 @@
-"""The RDS files: `edge` for the one address of everything, `own` for the ports that belong to one service each.
+"""The routes of the edge, and what those of the services' own ports (`own_routes`) share with them.
 
 Paths and hosts are found by trees, since a list costs the last of a thousand services half of its throughput. Envoy
 takes one configuration from a file, and all own ports share theirs: every further subscription to a file would cost an
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
 from services.catalog.addresses import DOMAIN
-from services.catalog.model import Catalog, Port, Protocol, Service
+from services.catalog.model import Catalog, Service
 from services.scaler.mesh.config import common
 from services.scaler.mesh.config.common import Json, Place
 from services.scaler.mesh.config.kept import Kept
@@ -25,7 +25,6 @@ from services.scaler.mesh.config.matching import (
     Found,
     actions,
     both,
-    filter_state,
     header,
     refusal,
     routes_of,
@@ -39,30 +38,19 @@ from services.scaler.mesh.config.service_routes import (
     host_routes,
     monitor_routes,
     origin_monitor_routes,
-    origin_routes,
 )
 from services.scaler.mesh.config.wire import Part
-from services.scaler.mesh.names import SERVICE_HEADER, cluster_name
+from services.scaler.mesh.names import SERVICE_HEADER
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 CONSOLE = "hub"
-OWN_KEY = "hub.own"
-"""Filter state that an own port's listener sets: which service's port it is."""
 PREFIX_HEADER = "x-forwarded-prefix"
 HEADERS = MappingProxyType({"x-forwarded-host": "%REQ(:AUTHORITY)%", SERVICE_HEADER: "%UPSTREAM_CLUSTER_RAW%"})
 """Set for every request where a route or a virtual host does not know better."""
-_SERVICE = {SERVICE_HEADER: HEADERS[SERVICE_HEADER]}
-_FORWARDED_HOST_KEPT: Json = {
-    "header": {"key": "x-forwarded-host", "value": HEADERS["x-forwarded-host"]},
-    "append_action": "ADD_IF_ABSENT",
-}
 _PREFIX = {"request_headers_to_add": common.overwrite({PREFIX_HEADER: "%ROUTE_NAME%"})}
 """Of hosts where services live below paths: a route to a service bears its path as name."""
-_NO_PREFIX = {"request_headers_to_remove": [PREFIX_HEADER]}
+NO_PREFIX = {"request_headers_to_remove": [PREFIX_HEADER]}
 """Of origins that are a service's own: only routes below a path may say where they are."""
-
-OwnPort = tuple[Service, Port, str]
-"""A service, its port, the host where the edge listens for it."""
 
 # A page of somebody else's may give its own name the address of this machine, never a bare address: those are safe.
 _ADDRESS_LITERAL = r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-fA-F:.]+\])(?::\d+)?"
@@ -78,7 +66,7 @@ def edge_hosts(catalog: Catalog, place: Place, kept: Kept) -> list[Json]:
     port = place.people_port or place.edge.port
     domains = [DOMAIN, *([place.domain] if place.domain else [])]
     here = {"typed_per_filter_config": map_back_here(), **_PREFIX}
-    hosts = [{"name": "api", "domains": _known(place), **_api(catalog, kept, DOMAIN, port), **here}]
+    hosts = [{"name": "api", "domains": known_names(place), **_api(catalog, kept, DOMAIN, port), **here}]
     if place.domain:
         hosts.append(
             {"name": "api-domain", "domains": [place.domain], **_api(catalog, kept, place.domain, port), **here}
@@ -86,44 +74,10 @@ def edge_hosts(catalog: Catalog, place: Place, kept: Kept) -> list[Json]:
     hosts.append(_console(domains))
     hosts.append(_people(catalog, kept, domains))
     if _is_wide(place.edge.host):
-        hosts.append({**_strangers(_api(catalog, kept, None, port), place.names), **here})
+        hosts.append({**strangers(_api(catalog, kept, None, port), place.names), **here})
     else:
-        hosts.append(_strangers())
+        hosts.append(strangers())
     return hosts
-
-
-def rds_own(catalog: Catalog, place: Place, kept: Kept | None = None) -> Json:
-    """Routes of the services' own ports. `kept` as for `rds`."""
-    kept = kept or Kept()
-    ports = {key: own for key, own in own_ports(catalog) if own[1].protocol is not Protocol.TCP}
-    if any(service.containers for service, *_ in ports.values()):
-        return _published(ports, kept)
-    known = [*_known(place), f"*.{DOMAIN}", *([place.domain, f"*.{place.domain}"] if place.domain else [])]
-    wide = {key: own for key, own in ports.items() if not _is_loopback(own[2])}
-    hosts: list[Json] = [{"name": "own", "domains": known, **_by_listener(ports, kept), **_NO_PREFIX}] if ports else []
-    hosts.append({**_strangers(_by_listener(wide, kept) if wide else None), **_NO_PREFIX})
-    return configuration("own", hosts)
-
-
-def _published(ports: Mapping[str, OwnPort], kept: Kept) -> Json:
-    """Ports that were containers' own: by whatever name they are asked, as they were before, and what was said of
-    clients on the way stays."""
-    made = configuration("own", [{"name": "own", "domains": ["*"], **_by_listener(ports, kept), **_NO_PREFIX}])
-    (routes,) = made["resources"]
-    routes["request_headers_to_add"] = [_FORWARDED_HOST_KEPT, *common.overwrite(_SERVICE)]
-    return made
-
-
-def own_ports(catalog: Catalog) -> Iterable[tuple[str, OwnPort]]:
-    """Key of each published port, `CLUSTER@NUMBER` → what is behind it."""
-    for service in catalog.services.values():
-        if not service.lazy and service.local is None:
-            continue  # runs in a container of its own, which publishes its ports itself
-        names = {port.name: port for port in service.ports}
-        for published in service.publishes:
-            if published.port in names:
-                key = f"{cluster_name(service.name, published.port)}@{published.number}"
-                yield key, (service, names[published.port], published.host)
 
 
 def configuration(
@@ -143,7 +97,7 @@ def configuration(
     return {"resources": [routes]}
 
 
-def _known(place: Place) -> list[str]:
+def known_names(place: Place) -> list[str]:
     host = place.edge.host
     mine = f"[{host}]" if ":" in host else host
     wild = host in ("", "0.0.0.0", "::") or mine in LOOPBACK_NAMES
@@ -160,10 +114,10 @@ def _people(catalog: Catalog, kept: Kept, domains: list[str]) -> Json:
         for domain in domains
     }
     found = {host: _at_host(service, kept) for host, service in served.items()}
-    use, looking = _apart(found)
+    use, looking = apart(found)
     wanted = [f"*.{domain}" for domain in domains]
     trees = both("prefix_match_map", header(":authority"), use, looking, MISDIRECTED)
-    return {"name": "people", "domains": wanted, **trees, **_NO_PREFIX}
+    return {"name": "people", "domains": wanted, **trees, **NO_PREFIX}
 
 
 def _console(domains: list[str]) -> Json:
@@ -206,16 +160,7 @@ def _at_host(service: Service, kept: Kept) -> tuple[Json, Json]:
     return kept.of(service, ("host",), made)
 
 
-def _at_origin(service: Service, port: Port, kept: Kept) -> tuple[Json, Json]:
-    """Found at a port of its own, and there by a monitor."""
-
-    def made() -> tuple[Json, Json]:
-        return Part(actions(origin_routes(service, port))), Part(actions(origin_monitor_routes(service, port)))
-
-    return kept.of(service, ("origin", port.name), made)
-
-
-def _apart(found: Mapping[str, tuple[Json, Json]]) -> tuple[Found, Found]:
+def apart(found: Mapping[str, tuple[Json, Json]]) -> tuple[Found, Found]:
     return {key: use for key, (use, _) in found.items()}, {key: looked for key, (_, looked) in found.items()}
 
 
@@ -238,12 +183,7 @@ def _hub_health(match: Json) -> Json:
     return {"match": match, "route": route, "request_headers_to_remove": [SERVICE_HEADER]}
 
 
-def _by_listener(ports: Mapping[str, OwnPort], kept: Kept) -> Json:
-    use, looking = _apart({name: _at_origin(service, port, kept) for name, (service, port, _) in ports.items()})
-    return both("exact_match_map", filter_state(OWN_KEY), use, looking, MISDIRECTED)
-
-
-def _strangers(known: Json | None = None, names: Sequence[str] = ()) -> Json:
+def strangers(known: Json | None = None, names: Sequence[str] = ()) -> Json:
     """An unknown Host is misdirected; a bare address, or one of `names`, finds the way of `known`, a virtual host's
     matcher."""
     unknown: Json = {"name": "unknown", "domains": ["*"]}
@@ -261,7 +201,3 @@ _NOT_FOUND = refusal(404, "not-found", NOT_FOUND)
 
 def _is_wide(host: str) -> bool:
     return host != DOMAIN and ipaddress.ip_address(host.strip("[]") or "0.0.0.0").is_unspecified
-
-
-def _is_loopback(host: str) -> bool:
-    return host == DOMAIN or ipaddress.ip_address(host.strip("[]") or "0.0.0.0").is_loopback
