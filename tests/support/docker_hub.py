@@ -285,9 +285,11 @@ def _answers(base: str) -> bool:
         connection.close()
 
 
-def fetch(port: int, path: str, *, host: str | None = None, limit: float = 60.0) -> tuple[int, bytes]:
+def fetch(
+    port: int, path: str, *, address: str = "127.0.0.1", host: str | None = None, limit: float = 60.0
+) -> tuple[int, bytes]:
     """One GET at a published port of this machine."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=limit)
+    connection = http.client.HTTPConnection(address, port, timeout=limit)
     try:
         connection.request("GET", path, headers={"Host": host} if host else {})
         response = connection.getresponse()
