@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from services.cli import disk, options, words
+from services import disk
+from services.cli import options, words
 from services.cli.failure import Failure
 from services.cli.hub import Hub
 from services.layout import Layout
@@ -85,6 +86,6 @@ def _prune_alone(layout: Layout, names: tuple[str, ...], cache: bool) -> dict[st
     try:
         if leftovers.replica_roots(layout):
             raise Failure("services of a killed hub still run", remedy="End them with: aihub down")
-        return disk.prune(layout, names, cache=cache)
+        return disk.prune(layout, names or None, cache=cache)
     finally:
         os.close(held)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from services import disk
 from services.scaler.drivers.docker.records import Record as Container
 from services.scaler.drivers.grudges import Grudges
-from services.scaler.drivers.process import disk, ending, logs, progress
+from services.scaler.drivers.process import ending, logs, progress
 from services.scaler.drivers.process.ports import NoPort, PortLeases, outside_ephemeral
 from services.scaler.drivers.process.proc import Identity, Marks, ProcessTable, lives, read
 from services.scaler.drivers.process.records import Phase, Record, Records

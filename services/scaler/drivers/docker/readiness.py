@@ -12,15 +12,14 @@ import logging
 import select
 import socket
 import time
-from collections import Counter
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from services.catalog.model import Service
 from services.scaler.drivers.base import StartError
 from services.scaler.drivers.docker.replica import Replica
+from services.scaler.drivers.health import Seen, status
 
 log = logging.getLogger(__name__)
 
@@ -37,22 +36,6 @@ _OTHERS = 2.0
 that nothing may ever listen on, such as a debugger's."""
 _ALIVE_WITHOUT_PORT = 0.2
 """A service without port and health check is ready when it has lived so many seconds."""
-
-
-@dataclass(slots=True)
-class Seen:
-    """What the probes met, for the message when they end in vain."""
-
-    statuses: Counter[str] = field(default_factory=Counter)
-    last: str = "nothing was looked at"
-
-    def note(self, what: str) -> None:
-        self.statuses[what] += 1
-        self.last = what
-
-    def __str__(self) -> str:
-        count = self.statuses[self.last]
-        return f"{self.last} ×{count}" if count > 1 else self.last
 
 
 async def until_ready(service: Service, live: Replica) -> None:
@@ -122,20 +105,10 @@ async def get(endpoint: str, path: str, within: float) -> int | None:
             if connection is None:
                 return None
             reader, writer = await asyncio.open_connection(sock=connection, limit=_HEAD)
-            try:
-                # Programs that check the host they are asked for know this one.
-                writer.write(
-                    f"GET {path} HTTP/1.1\r\nHost: localhost:{split(endpoint)[1]}\r\nUser-Agent: aihub-health\r\n"
-                    "Accept: */*\r\nConnection: close\r\n\r\n".encode("latin-1")
-                )
-                words = (await reader.readline()).split(None, 2)
-            finally:
-                writer.transport.abort()
+            # Programs that check the host they are asked for know this one.
+            return await status(reader, writer, path, f"localhost:{split(endpoint)[1]}")
     except (OSError, TimeoutError, ValueError):
         return None
-    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
-        return None
-    return int(words[1])
 
 
 async def listens(endpoint: str) -> bool:

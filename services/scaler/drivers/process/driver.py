@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from services import disk
 from services.catalog.addresses import Addresses
 from services.catalog.model import Catalog, Local, Service
 from services.layout import Layout
@@ -23,7 +24,7 @@ from services.scaler.core.events import Adopted, Exited, Measured, ReplicaId
 from services.scaler.drivers.background import Background
 from services.scaler.drivers.base import PauseError, Post, ProgressReport, Running, StartError
 from services.scaler.drivers.grudges import Grudges
-from services.scaler.drivers.process import adoption, disk, ending, logs, noticing, readiness, spawn, thawing
+from services.scaler.drivers.process import adoption, ending, logs, noticing, readiness, spawn, thawing
 from services.scaler.drivers.process.install import Installer
 from services.scaler.drivers.process.keeping import FolderKeeping
 from services.scaler.drivers.process.measure import Meter

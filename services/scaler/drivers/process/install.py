@@ -16,11 +16,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from services import disk
 from services.catalog.model import Package
 from services.layout import Layout
 from services.scaler.drivers.base import PrepareError, ProgressReport
 from services.scaler.drivers.keeping import Newer
-from services.scaler.drivers.process import disk
 from services.scaler.drivers.process.npm import Npm
 from services.scaler.drivers.process.pypi import PyPI, uv
 from services.scaler.drivers.process.tool import Tools

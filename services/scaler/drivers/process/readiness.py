@@ -12,11 +12,11 @@ import errno
 import select
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from services.catalog.model import Service
+from services.scaler.drivers import health
 from services.scaler.drivers.base import StartError
 from services.scaler.drivers.process.sockets import Listener, listeners, listeners_of, owner_of
 
@@ -35,21 +35,10 @@ _looking = 0
 
 
 @dataclass(slots=True)
-class Seen:
-    """What the probes met, for the message when they end in vain."""
-
-    statuses: Counter[str] = field(default_factory=Counter)
+class Seen(health.Seen):
     last: str = "nothing listens"
     by_child: bool = False
     """A listener of the tree is not the root's."""
-
-    def note(self, what: str) -> None:
-        self.statuses[what] += 1
-        self.last = what
-
-    def __str__(self) -> str:
-        count = self.statuses[self.last]
-        return f"{self.last} ×{count}" if count > 1 else self.last
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +97,9 @@ async def get(port: int, path: str, within: float) -> int | None:
     try:
         async with asyncio.timeout(within):
             reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=_HEAD)
-            try:
-                writer.write(
-                    f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: aihub-health\r\n"
-                    "Accept: */*\r\nConnection: close\r\n\r\n".encode("latin-1")
-                )
-                words = (await reader.readline()).split(None, 2)
-            finally:
-                writer.transport.abort()
+            return await health.status(reader, writer, path, f"127.0.0.1:{port}")
     except (OSError, TimeoutError, ValueError):
         return None
-    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
-        return None
-    return int(words[1])
 
 
 def _connects(port: int, seen: Seen) -> bool:

@@ -13,8 +13,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from services import disk
 from services.scaler.drivers.base import PrepareError
-from services.scaler.drivers.process import disk, progress
+from services.scaler.drivers.process import progress
 from services.scaler.drivers.process.proc import MARK
 
 _LOOK = 0.5

@@ -22,6 +22,8 @@ def free(folder: Path) -> int:
 
 
 def usage(layout: Layout) -> dict[str, Any]:
+    """`services` (each with `data`, `env` and `log`), `cache`, `models`, `free`: bytes. `free` is None where there is
+    no data folder yet."""
     names = _names(layout.data / "services") | _names(layout.envs)
     logs = layout.logs / "services"
     return {
@@ -35,12 +37,16 @@ def usage(layout: Layout) -> dict[str, Any]:
         },
         "cache": taken(layout.cache, alone=True),
         "models": taken(layout.models),
-        "free": free(layout.data),
+        "free": free(layout.data) if layout.data.is_dir() else None,
     }
 
 
-def prune(layout: Layout, names: Collection[str] | None, busy: Collection[str], *, cache: bool) -> dict[str, Any]:
-    """Remove environments of services that are not `busy`; `names` None: of all."""
+def prune(layout: Layout, names: Collection[str] | None, busy: Collection[str] = (), *, cache: bool) -> dict[str, Any]:
+    """Remove environments of services that are not `busy` (`names` None: of all), and the download cache where asked.
+
+    Returns `removed` and `kept` (name → why), `freed` bytes, and `cached`: bytes that stay, since the cache has them
+    too. While a hub runs on the folder, it alone knows who is busy.
+    """
     removed, kept, freed, linked = [], {}, 0, 0
     for name in sorted(_names(layout.envs)):
         if names is not None and name not in names:
