@@ -144,7 +144,8 @@ async def test_a_port_that_compose_published_answers_by_every_name_and_on_both_f
         hub.director.actors[NAME] = Actor({"main": upstream.endpoint})
         for url in (f"http://127.0.0.1:{port}/x", f"http://[::1]:{port}/x"):
             for host in ("shop.example.org", "nas", f"nas.lan:{port}", f"{NAME}.localhost"):
-                answer = await curl(url, "-H", f"Host: {host}")
+                answer = await curl(url, "-H", f"Host: {host}", "-H", f"Origin: http://{host}")
+                await hub.director.rest(NAME)  # the next one wakes it
                 assert (answer.status, answer.json["headers"]["host"]) == (200, host), url
         seen = (await curl(f"http://127.0.0.1:{port}/x")).json["headers"]
         assert ":" not in seen["x-forwarded-for"], "an address of IPv4 in the form of IPv6"
