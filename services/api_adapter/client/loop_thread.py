@@ -72,9 +72,10 @@ class LoopThread:
 
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(target=self._loop.run_forever, name="aihub-client", daemon=True)
-            self._thread.start()
+            loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=loop.run_forever, name="aihub-client", daemon=True)
+            thread.start()
+            self._loop, self._thread = loop, thread
         return self._loop
 
 
