@@ -333,6 +333,15 @@ async def test_a_call_whose_awaiting_client_is_closed_says_so(acting: ActingHub)
         await asking
 
 
+async def test_calls_that_wait_for_a_connection_are_told_of_the_close_too(acting: ActingHub) -> None:
+    acting.then(falls_silent)
+    client = AsyncUnifiedAIClient(acting.base)
+    asking = [asyncio.ensure_future(client.chat_completion("hi", "tiny")) for _ in range(110)]
+    await asyncio.to_thread(until, lambda: len(acting.asked) == 100)
+    await client.close()
+    assert {type(one) for one in await asyncio.gather(*asking, return_exceptions=True)} == {Closed}
+
+
 async def test_a_call_that_is_cancelled_is_cancelled_and_nothing_else(acting: ActingHub) -> None:
     acting.then(falls_silent)
     async with AsyncUnifiedAIClient(acting.base) as client:
