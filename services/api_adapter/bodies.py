@@ -5,44 +5,38 @@ The pydantic models stand here and go no further. What a field has to be is its 
 
 from __future__ import annotations
 
-import math
+import ipaddress
 import re
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.api_adapter.vectors import Condition, Filter, Item, Op, Scalar, StoreName, Vector
+from services.api_adapter.metadata import metadata, wanted
+from services.api_adapter.vectors import Filter, Item, StoreName, Vector
 from services.web_service.bodies import read, refused
 
 MOST_ITEMS = 1000
 MOST_HITS = 200
-MOST_CONDITIONS = 64
-"""Chroma ends with a stack overflow at some thousands of them."""
-MOST_VALUES = 500
-"""Of one `$in`."""
 _IDS = uuid.UUID("d9a0a3f6-6d0e-4a8e-9d5c-6a1fdc7c0c39")
 
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$"
-_A_NAME = "a name of 3 to 63 letters, digits, dots, dashes and underscores"
-Name = Annotated[str, Field(pattern=_NAME, description=_A_NAME)]
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]"
+_A_NAME = (
+    "a name of 3 to 63 letters, digits, dots, dashes and underscores, without two dots in a row, and no IPv4 address"
+)
+_FURTHEST = 3.4028234663852886e38
+"""The stores keep numbers of 32 bits: what is larger is infinite there."""
 Numbers = Annotated[
-    list[Annotated[float, Field(allow_inf_nan=False)]],
-    Field(min_length=1, max_length=65536, description="a list of 1 to 65536 finite numbers"),
-]
-Meta = Annotated[
-    dict[str, Annotated[str, Field()] | bool | int | Annotated[float, Field(allow_inf_nan=False)]],
-    Field(description="an object whose values are texts, numbers, true or false"),
+    list[Annotated[float, Field(allow_inf_nan=False, ge=-_FURTHEST, le=_FURTHEST)]],
+    Field(min_length=1, max_length=65536, description="a list of 1 to 65536 finite numbers of 32 bits"),
 ]
 
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    collection: Name
+    collection: Annotated[str, Field(description=_A_NAME)]
     store: Annotated[str | None, Field(description=f"one of {', '.join(StoreName)}, or left out")] = None
     model: Annotated[str | None, Field(min_length=1, description="the name of an embedding model, or left out")] = None
 
@@ -60,7 +54,7 @@ class _ItemBody(BaseModel):
     id: Annotated[str | None, Field(min_length=1, max_length=512, description="a text, or left out")] = None
     text: Annotated[str, Field(min_length=1, description="a text that is not empty")]
     vector: Numbers | None = None
-    metadata: Meta = Field(default_factory=dict)
+    metadata: Annotated[dict[str, Any], Field(description="an object")] = Field(default_factory=dict)
 
 
 class _UpsertBody(_Body):
@@ -97,13 +91,13 @@ def search(body: bytes) -> Search:
         given = "neither" if asked.query is None else "both"
         raise refused("query", None, f"{given} of query and vector were given", "send either a query or its vector")
     return Search(
-        asked.collection,
+        collection(asked.collection),
         store(asked.store),
         asked.model,
         asked.query,
         asked.vector,
         asked.k,
-        _filter(asked.filter or {}),
+        wanted(asked.filter or {}),
     )
 
 
@@ -111,23 +105,36 @@ def upsert(body: bytes) -> Upsert:
     """Raises Refused. An item without an id gets one that its text gives it: sent twice, it is there once."""
     asked = read(_UpsertBody, body)
     items = tuple(
-        Item(one.id or str(uuid.uuid5(_IDS, one.text)), one.text, one.vector, MappingProxyType(dict(one.metadata)))
-        for one in asked.items
+        Item(
+            one.id or str(uuid.uuid5(_IDS, one.text)),
+            one.text,
+            one.vector,
+            metadata(f"items.{index}.metadata", one.metadata),
+        )
+        for index, one in enumerate(asked.items)
     )
     seen: set[str] = set()
     for index, item in enumerate(items):
         if item.id in seen:
             raise refused(f"items.{index}.id", item.id, "two items have this id", "send each item once")
         seen.add(item.id)
-    return Upsert(asked.collection, store(asked.store), asked.model, items)
+    return Upsert(collection(asked.collection), store(asked.store), asked.model, items)
 
 
 def collection(name: str) -> str:
-    """Of a path. Raises Refused: the databases' clients put it into paths of theirs as it is, where `..` is all there
-    is."""
-    if not re.fullmatch(_NAME, name):
+    """Of a body or a path: a name that every store takes. Raises Refused: their clients put it into paths of theirs as
+    it is, where `..` is all there is."""
+    if not re.fullmatch(_NAME, name) or ".." in name or _is_address(name):
         raise refused("collection", name, "that is no name of a collection", f"collection has to be {_A_NAME}")
     return name
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.IPv4Address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def store(name: str | None, field: str = "store") -> StoreName | None:
@@ -137,48 +144,3 @@ def store(name: str | None, field: str = "store") -> StoreName | None:
     if name not in list(StoreName):
         raise refused(field, name, f"there is no store {name!r}", f"one of {', '.join(StoreName)}, or leave it out")
     return StoreName(name)
-
-
-def _filter(document: Mapping[str, Any]) -> Filter:
-    found = tuple(condition for key, wanted in document.items() for condition in _conditions(key, wanted))
-    if len(found) > MOST_CONDITIONS:
-        detail = f"{len(found)} conditions are more than {MOST_CONDITIONS}"
-        raise refused("filter", None, detail, "ask for less at once")
-    return found
-
-
-def _conditions(key: str, wanted: object) -> list[Condition]:
-    place = f"filter.{key}"
-    if not key or key.startswith("$"):
-        raise refused(place, key, "a filter names keys of the metadata", 'such as {"lang": "en"}')
-    if not isinstance(wanted, Mapping):
-        return [Condition(key, Op.EQ, _scalar(place, wanted))]
-    if not wanted:
-        raise refused(place, wanted, "no operator is given", f"use one of {', '.join(Op)}")
-    return [_operated(key, f"{place}.{op}", op, value) for op, value in wanted.items()]
-
-
-def _operated(key: str, place: str, op: str, value: object) -> Condition:
-    if op not in list(Op):
-        raise refused(place, op, f"there is no operator {op}", f"use one of {', '.join(Op)}")
-    if op == Op.IN:
-        if not isinstance(value, list) or not value:
-            raise refused(place, value, "$in wants a list", "send the values that are allowed, at least one")
-        if len(value) > MOST_VALUES:
-            raise refused(place, None, f"{len(value)} values are more than {MOST_VALUES}", "ask for less at once")
-        values = tuple(_scalar(place, one) for one in value)
-        if len({type(one) for one in values}) > 1:
-            raise refused(place, value, "the values of $in are of several kinds", "send values of one kind")
-        return Condition(key, Op.IN, values)
-    found = _scalar(place, value)
-    if op in (Op.GT, Op.GTE, Op.LT, Op.LTE) and (isinstance(found, str | bool)):
-        raise refused(place, value, f"{op} compares numbers", "send a number")
-    return Condition(key, Op(op), found)
-
-
-def _scalar(place: str, value: object) -> Scalar:
-    good = isinstance(value, str | int | float) and not (isinstance(value, float) and not math.isfinite(value))
-    if not good:
-        raise refused(place, value, "a value to compare with is a text, a number, true or false", "send one of these")
-    assert isinstance(value, str | int | float)
-    return value

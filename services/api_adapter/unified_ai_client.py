@@ -10,7 +10,8 @@ Needs aiohttp and nothing else. What can be raised stands in `client.errors`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from functools import wraps
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -19,6 +20,7 @@ from services.api_adapter.client import calls
 from services.api_adapter.client.errors import (
     BadReply,
     BadRequest,
+    Closed,
     ConnectionLost,
     HubError,
     KeyRefused,
@@ -30,7 +32,7 @@ from services.api_adapter.client.errors import (
     TimedOut,
     TooMany,
 )
-from services.api_adapter.client.loop_thread import LoopThread
+from services.api_adapter.client.loop_thread import LoopThread, Stream
 from services.api_adapter.client.transport import Transport
 from services.api_adapter.client.values import ChainResult, Completion, Hit, Model
 
@@ -39,6 +41,7 @@ __all__ = [
     "BadReply",
     "BadRequest",
     "ChainResult",
+    "Closed",
     "Completion",
     "ConnectionLost",
     "Hit",
@@ -127,8 +130,10 @@ class AsyncUnifiedAIClient:
         **options: Any,
     ) -> AsyncGenerator[str, None]:
         """The answer's text, piece by piece. Leaving it early ends the answer at the service too."""
-        async for piece in self._transport.stream(calls.chat_stream(prompt, model, service, system, options)):
-            yield piece
+        stream = self._transport.stream(calls.chat_stream(prompt, model, service, system, options))
+        async with aclosing(stream):
+            async for piece in stream:
+                yield piece
 
     async def embed(
         self, texts: str | Sequence[str], model: str = "nomic-embed-text", *, service: str = "ollama"
@@ -154,8 +159,10 @@ class AsyncUnifiedAIClient:
         self, /, prompt: str, chain_type: str = "simple", *, model: str | None = None, **inputs: Any
     ) -> AsyncGenerator[str, None]:
         """The output's text, piece by piece. Leaving it early ends the chain too."""
-        async for piece in self._transport.stream(calls.chain_stream(prompt, chain_type, model, inputs)):
-            yield piece
+        stream = self._transport.stream(calls.chain_stream(prompt, chain_type, model, inputs))
+        async with aclosing(stream):
+            async for piece in stream:
+                yield piece
 
     async def vector_search(
         self,
@@ -203,10 +210,10 @@ def _waiting(
 
 def _one_by_one(
     method: Callable[Concatenate[AsyncUnifiedAIClient, P], AsyncGenerator[T, None]],
-) -> Callable[Concatenate[UnifiedAIClient, P], Iterator[T]]:
+) -> Callable[Concatenate[UnifiedAIClient, P], Stream[T]]:
     @wraps(method)
-    def call(self: UnifiedAIClient, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        return self._loop.iterate(method(self._client, *args, **kwargs))
+    def call(self: UnifiedAIClient, /, *args: P.args, **kwargs: P.kwargs) -> Stream[T]:
+        return Stream(self._loop, method(self._client, *args, **kwargs))
 
     return call
 
@@ -231,9 +238,7 @@ class UnifiedAIClient:
 
     def close(self) -> None:
         """Idempotent; a call afterwards opens connections anew."""
-        if self._loop.started:
-            self._loop.run(self._client.close())
-            self._loop.close()
+        self._loop.close(self._client.close)
 
     chat_completion = _waiting(AsyncUnifiedAIClient.chat_completion)
     chat_stream = _one_by_one(AsyncUnifiedAIClient.chat_stream)

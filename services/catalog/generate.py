@@ -1,5 +1,6 @@
 """Files that are made from the code and the catalogue and kept in the repository: the JSON Schema that editors complete
-`x-hub` by, Kong's configuration, the table of services, the ports that production closes.
+`x-hub` by, Kong's configuration, the table of services, the ports that production closes, and the services that the
+adapter asks for models.
 
 `python -m services.catalog.generate` writes them; with `--check` it writes nothing and tells which are out of date.
 """
@@ -31,6 +32,7 @@ def files() -> Mapping[Path, str]:
         ROOT / "config" / "kong" / "kong.yml": kong,
         ROOT / "config" / "kong" / "kong.dev.yml": filled(kong, Environment.DEV, {}),
         ROOT / "docs" / "services.md": shipped.table(load([CATALOGUE], environ={}, profiles=("monitor",))),
+        CATALOGUE: shipped.model_services(CATALOGUE.read_text("utf-8"), catalog),
         PRODUCTION: shipped.closed_ports(PRODUCTION.read_text("utf-8"), catalog),
     }
 

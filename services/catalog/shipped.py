@@ -1,5 +1,5 @@
-"""What is made from the shipped catalogue and kept beside it: the table of services in `docs/`, and the ports that
-production closes.
+"""What is made from the shipped catalogue and kept beside it: the table of services in `docs/`, the ports that
+production closes, and who the adapter asks for models.
 
 Pure: text and catalogue in, text out. `generate` reads, writes and compares the files.
 """
@@ -16,6 +16,9 @@ from services.catalog.units import size_text
 LICENCE, LINK = "org.opencontainers.image.licenses", "org.opencontainers.image.url"
 _BEGIN, _END = ". begin\n", "  # end\n"
 _NAMED = re.compile(r"^  ([a-z0-9][a-z0-9-]*):", re.MULTILINE)
+_MODELS = "/v1/models"
+_SPEAKERS = re.compile(r"^      AIHUB_MODEL_SERVICES: >-\n(?P<words>(?:        \S+\n)+)", re.MULTILINE)
+_PARTING = re.compile(r"[\s,$]")
 _GROUPS = {"own": "the hub's own", "docker-compose.distributed-ai": "base"}
 _COLUMNS = ("service", "what it is", "group", "tier", "image", "own port", "memory, limit", "licence", "without Docker")
 _HEAD = """# The services
@@ -51,6 +54,29 @@ def closed_ports(text: str, catalog: Catalog) -> str:
     services = head.partition("\nservices:\n")[2]
     by_hand = frozenset(_NAMED.findall(services))
     return head + begin + "".join(_closed(catalog, by_hand)) + end + tail
+
+
+def model_services(text: str, catalog: Catalog) -> str:
+    """The base file with the adapter's setting anew: who speaks OpenAI's API. Raises ValueError where it has lost it."""
+    found = _SPEAKERS.search(text)
+    if found is None:
+        raise ValueError("the compose file has lost AIHUB_MODEL_SERVICES, a folded text with a word on each line")
+    words = "".join(f"        {_speaker(one)}\n" for one in catalog.services.values() if _speaks(one))
+    return text[: found.start("words")] + words + text[found.end("words") :]
+
+
+def _speaks(service: Service) -> bool:
+    return bool(service.models) or _MODELS in service.wake.answer
+
+
+def _speaker(service: Service) -> str:
+    if service.main is None:
+        raise ValueError(f"{service.name} has models and no port that answers")
+    odd = [model for model in service.models if _PARTING.search(model)]
+    if odd:
+        raise ValueError(f"{service.name}: the adapter cannot be told of a model named {odd[0]!r}")
+    named = f"#{','.join(service.models)}" if service.models else ""
+    return f"{service.name}=http://{service.name}:{service.main.number}/v1{named}"
 
 
 def _closed(catalog: Catalog, by_hand: Collection[str]) -> list[str]:

@@ -18,6 +18,8 @@ STATE_HEADER = "x-hub-state"
 """Only the hub says this: the request has not reached the service."""
 _LONGEST = 300
 _CLIENTS = frozenset({"httpx", "httpcore", "ollama"})
+_CHROMA = "chromadb.errors"
+"""Its client has read the answer and thrown it away; these have its status as `code()`."""
 _PULL = "/api/ollama/api/pull"
 _MODEL = re.compile(r"model ['\"]([^'\"]+)['\"]")
 
@@ -37,6 +39,8 @@ def problem_of(error: BaseException, service: str) -> Problem:
         status, headers = getattr(answer, "status_code", None), getattr(answer, "headers", None)
         if isinstance(status, int) and headers is not None:
             return answered(status, headers, _body(answer), service)
+        if type(one).__module__ == _CHROMA and callable(code := getattr(one, "code", None)):
+            return answered(code(), {}, json.dumps({"error": type(one).__name__, "message": str(one)}), service)
     if any(isinstance(one, TimeoutError) or "Timeout" in type(one).__name__ for one in chain(error)):
         remedy = "try again; GET /api/health tells how it stands"
         return Problem(504, "timed-out", f"{service} has not answered in time", remedy=remedy, service=service)
@@ -64,7 +68,7 @@ def answered(status: int, headers: Mapping[str, str], body: str, service: str) -
         # Whoever calls by the gateway need not have the program, nor know at which port it answers.
         remedy = f"ollama pull {model}, or POST {_PULL} with {json.dumps({'model': model})}"
         return Problem(404, "no-model", message, "model", remedy=remedy, service=service)
-    if status in (400, 409, 413, 422, 429):
+    if status in (400, 409, 413, 422, 429) or (status == 404 and _is_of_store(body)):
         return Problem(status, "refused", f"{service}: {message}", retry_after=_seconds(headers), service=service)
     if status == 503:
         return Problem(503, "upstream", f"{service}: {message}", retry_after=_seconds(headers), service=service)
@@ -93,6 +97,18 @@ def said(error: BaseException) -> str:
 def _body(answer: Any) -> str:
     content = getattr(answer, "content", b"")
     return content.decode(errors="replace") if isinstance(content, bytes) else str(content)
+
+
+def _is_of_store(body: str) -> bool:
+    """Chroma or Qdrant says that it has no such thing, and not a web server that it has no such path."""
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return False
+    if not isinstance(document, Mapping):
+        return False
+    of_chroma = isinstance(document.get("error"), str) and isinstance(document.get("message"), str)
+    return of_chroma or (isinstance(document.get("status"), Mapping) and "error" in document["status"])
 
 
 def _message(body: str) -> str:

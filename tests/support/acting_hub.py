@@ -22,6 +22,8 @@ class Asked:
     path: str
     headers: dict[str, str]
     body: Any
+    peer: int = 0
+    """The port it came from: a connection of its own has one of its own."""
 
 
 @dataclass
@@ -41,7 +43,8 @@ class ActingHub:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         headers = {key.lower(): value for key, value in request.headers.items()}
-        self.asked.append(Asked(request.method, request.path_qs, headers, json.loads(body) if body else None))
+        peer = request.transport.get_extra_info("peername")[1] if request.transport else 0
+        self.asked.append(Asked(request.method, request.path_qs, headers, json.loads(body) if body else None, peer))
         act = self.acts.pop(0) if len(self.acts) > 1 else self.acts[0]
         try:
             return await act(request)

@@ -1,7 +1,7 @@
-"""Prometheus' own judges of its files, promtool and amtool: where they are, how they are fetched.
+"""Prometheus, and its own judges of its files, promtool and amtool: where they are, how they are fetched.
 
 Unpacked beside the system from a newer Debian suite; installing the packages would start a server on this machine.
-`python -m tests.support.promtool` fetches both once.
+`python -m tests.support.promtool` fetches them once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.support.engine.debian import unpack
 
-_PACKAGES = {"promtool": "promtool", "amtool": "prometheus-alertmanager"}
+_PACKAGES = {"prometheus": "prometheus", "promtool": "promtool", "amtool": "prometheus-alertmanager"}
 
 
 def tool(name: str) -> Path:

@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,29 @@ def test_the_adapter_is_told_of_services_with_their_ports_and_all_their_models(c
     named = {speaker.service for speaker in told}
     assert named >= {name for name, service in catalog.services.items() if service.models}
     assert named >= {name for name, service in catalog.services.items() if "/v1/models" in service.wake.answer}
+
+
+def test_whom_the_adapter_asks_is_written_from_the_catalogue_and_from_nothing_else(catalog: Catalog) -> None:
+    text = COMPOSE.read_text("utf-8")
+    for changed in (
+        text.replace("        llama=http://llama:8080/v1#llama\n", ""),
+        text.replace("ollama=http://ollama:11434/v1\n", "ollama=http://ollama:1/v1\n        gone=http://gone:1/v1\n"),
+    ):
+        assert changed != text
+        assert shipped.model_services(changed, catalog) == text
+    hello = replace(catalog.services["hello"], models=("a", "b:1"))
+    more = shipped.model_services(text, replace(catalog, services={"hello": hello}))
+    assert "AIHUB_MODEL_SERVICES: >-\n        hello=http://hello:8080/v1#a,b:1\n    read_only" in more
+
+
+def test_a_model_or_a_file_that_leaves_no_place_for_it_is_told(catalog: Catalog) -> None:
+    text = COMPOSE.read_text("utf-8")
+    for model in ("a b", "a,b", "$a"):
+        odd = {"hello": replace(catalog.services["hello"], models=(model,))}
+        with pytest.raises(ValueError, match=f"hello: .*{re.escape(repr(model))}"):
+            shipped.model_services(text, replace(catalog, services=odd))
+    with pytest.raises(ValueError, match="has lost AIHUB_MODEL_SERVICES"):
+        shipped.model_services(text.replace("AIHUB_MODEL_SERVICES: >-", "AIHUB_MODEL_SERVICES: |"), catalog)
 
 
 def test_the_hub_knows_the_adapters_list_of_models_for_one_that_only_looks() -> None:

@@ -4,6 +4,7 @@ HubError
 ├── NotReached       no connection to the hub; nothing was sent
 ├── ConnectionLost   it broke while the answer was awaited; what was asked may have been done
 ├── TimedOut         no sign of life for as long as the client was told to wait; likewise
+├── Closed           the client, or the stream, was closed meanwhile; what was asked may have been done
 ├── BadReply         the answer is not what it should be
 └── Refused          the hub or a service has said no: `status`, `field`, `value`, `remedy`
     ├── BadRequest       400, 409, 413, 415, 422: another request would do
@@ -30,6 +31,10 @@ class ConnectionLost(HubError):
 
 
 class TimedOut(HubError):
+    pass
+
+
+class Closed(HubError):
     pass
 
 

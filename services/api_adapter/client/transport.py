@@ -6,6 +6,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -14,7 +15,8 @@ from aiohttp.http_exceptions import LineTooLong
 
 from services.api_adapter.client import calls
 from services.api_adapter.client.calls import DONE, Answer, Call
-from services.api_adapter.client.errors import BadReply, ConnectionLost, NotReached, TimedOut
+from services.api_adapter.client.connections import Connections
+from services.api_adapter.client.errors import BadReply, Closed, ConnectionLost, NotReached, TimedOut
 
 T = TypeVar("T")
 
@@ -51,28 +53,26 @@ class Transport:
         self._base = base.rstrip("/")
         self._key = key
         self._retries = retries
-        self._headers = {"Accept": "application/json, text/event-stream"}
-        self._headers |= {"apikey": key} if key else {}
-        self._headers |= {"X-Hub-Wait": f"{wait:g}"} if wait is not None else {}
+        headers = {"Accept": "application/json, text/event-stream"}
+        headers |= {"apikey": key} if key else {}
+        headers |= {"X-Hub-Wait": f"{wait:g}"} if wait is not None else {}
         silence = timeout if timeout is not None else (wait or HELD) + 60.0
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout, sock_read=silence)
-        self._ssl: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca_file) if ca_file else True
-        self._session: aiohttp.ClientSession | None = None
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout, sock_read=silence)
+        tls: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca_file) if ca_file else True
+        self._connections = Connections(limits, headers, tls)
 
     def __str__(self) -> str:
         return repr(self._base) + ("" if self._key is None else ", key='…'")
 
     async def close(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        await self._connections.close()
 
     async def ask(self, call: Call[T]) -> T:
         """Asked again only where the hub says that the service has not seen it."""
         left = self._retries
         while True:
             async with self._sent(call) as reply:
-                answer = await _read(call, reply)
+                answer = await reply.whole()
             pause = calls.may_repeat(answer) if left else None
             if pause is None:
                 return calls.value(call, answer)
@@ -82,49 +82,43 @@ class Transport:
     async def stream(self, call: Call[str | None]) -> AsyncGenerator[str, None]:
         async with self._sent(call) as reply:
             if reply.status != 200:
-                raise calls.refusal(await _read(call, reply))
-            async for data in _events(call, reply):
-                if data == DONE:
-                    return
-                if piece := calls.event(call, data):
-                    yield piece
+                raise calls.refusal(await reply.whole())
+            async with aclosing(reply.events()) as events:
+                async for data in events:
+                    if data == DONE:
+                        return
+                    if piece := calls.event(call, data):
+                        yield piece
         raise ConnectionLost(f"{call.method} {call.path}: the stream has ended before its end")
 
-    def _sent(self, call: Call[Any]) -> _Sent:
-        if self._session is None:
-            connector = aiohttp.TCPConnector(ssl=self._ssl)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, headers=self._headers)
+    @asynccontextmanager
+    async def _sent(self, call: Call[Any]) -> AsyncGenerator[_Reply, None]:
+        session = await self._connections.session()
         body = None if call.json is None else json.dumps(call.json, allow_nan=False).encode()
         headers = {} if body is None else {"Content-Type": "application/json"}
-        return _Sent(call, self._session.request(call.method, self._base + call.path, data=body, headers=headers))
-
-
-class _Sent:
-    """One request under way; aiohttp's exceptions become the client's."""
-
-    def __init__(self, call: Call[Any], request: Any) -> None:
-        self._call = call
-        self._request = request
-
-    async def __aenter__(self) -> aiohttp.ClientResponse:
-        with _Told(self._call):
-            reply: aiohttp.ClientResponse = await self._request.__aenter__()
-            return reply
-
-    async def __aexit__(self, *what: Any) -> None:
-        await self._request.__aexit__(*what)
+        request = session.request(call.method, self._base + call.path, data=body, headers=headers)
+        told = _Told(call, session)
+        with told:
+            response = await request
+        async with response:
+            yield _Reply(response, told)
 
 
 class _Told:
     """What aiohttp raises, in the client's words."""
 
-    def __init__(self, call: Call[Any]) -> None:
+    def __init__(self, call: Call[Any], session: aiohttp.ClientSession) -> None:
         self._what = f"{call.method} {call.path}"
+        self._session = session
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        ended = isinstance(error, Exception | asyncio.CancelledError)
+        if ended and self._session.closed and not _is_cancelled():
+            # In which aiohttp has a plain RuntimeError for some, and cancels who waits for a connection.
+            raise Closed(f"{self._what}: the client was closed meanwhile") from error
         match error:
             case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
                 raise NotReached(f"the hub is not reached: {error} (is it running? `aihub status`)") from error
@@ -136,26 +130,41 @@ class _Told:
                 raise ConnectionLost(f"{self._what}: {error or type(error).__name__}") from error
 
 
-async def _read(call: Call[Any], reply: aiohttp.ClientResponse) -> Answer:
-    with _Told(call):
-        body = await reply.read()
-    return Answer(reply.status, _lower(reply.headers), body)
+class _Reply:
+    """Of which the head has come."""
+
+    def __init__(self, response: aiohttp.ClientResponse, told: _Told) -> None:
+        self._response = response
+        self._told = told
+
+    @property
+    def status(self) -> int:
+        return self._response.status
+
+    async def whole(self) -> Answer:
+        with self._told:
+            body = await self._response.read()
+        return Answer(self.status, _lower(self._response.headers), body)
+
+    async def events(self) -> AsyncGenerator[str, None]:
+        """The data of each server-sent event."""
+        lines: list[str] = []
+        while True:
+            with self._told:
+                line = await self._response.content.readline()
+            text = line.decode(errors="replace").rstrip("\r\n")
+            if text.startswith("data:"):
+                lines.append(text[5:].removeprefix(" "))
+            elif not text and lines:
+                yield "\n".join(lines)
+                lines = []
+            if not line:
+                return
 
 
-async def _events(call: Call[Any], reply: aiohttp.ClientResponse) -> AsyncGenerator[str, None]:
-    """The data of each server-sent event."""
-    lines: list[str] = []
-    while True:
-        with _Told(call):
-            line = await reply.content.readline()
-        text = line.decode(errors="replace").rstrip("\r\n")
-        if text.startswith("data:"):
-            lines.append(text[5:].removeprefix(" "))
-        elif not text and lines:
-            yield "\n".join(lines)
-            lines = []
-        if not line:
-            return
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

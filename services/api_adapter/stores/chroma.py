@@ -43,7 +43,8 @@ class ChromaStore:
         async with asyncio.timeout(self._longest):
             kept = await self._get(collection.name)
             if kept is None:
-                raise LookupError(f"collection {collection.name} was deleted meanwhile")
+                # Deleted since it was found, as the server itself would say of a moment later.
+                raise NotFoundError(f"collection {collection.name} was deleted meanwhile")
             for begin in range(0, len(items), _AT_ONCE):
                 part = items[begin : begin + _AT_ONCE]
                 await kept.upsert(

@@ -6,6 +6,7 @@ A point keeps text and metadata under the keys that LangChain's own Qdrant store
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid5
@@ -41,14 +42,19 @@ def condition(wanted: Filter) -> dict[str, Any] | None:
 
 
 def _clause(one: Condition) -> dict[str, Any]:
-    key = f"{METADATA}.{one.key}"
+    key = f"{METADATA}.{_step(one.key)}"
     if isinstance(one.value, tuple):
-        if any(isinstance(value, float) for value in one.value):
+        if any(isinstance(value, float | bool) for value in one.value):
             return {"should": [_equal(key, value) for value in one.value]}
         return {"key": key, "match": {"any": list(one.value)}}
     if one.op in _RANGES:
         return {"key": key, "range": {_RANGES[one.op]: one.value}}
     return _equal(key, one.value)
+
+
+def _step(key: str) -> str:
+    """Of a path. Without quotes a dot leads into an object and brackets into a list, and most signs are refused."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else f'"{key}"'
 
 
 def _equal(key: str, value: object) -> dict[str, Any]:

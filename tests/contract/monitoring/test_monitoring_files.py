@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from services.catalog.kong.render import ENVOY_PORT
 from services.catalog.load import load
 from services.catalog.model import Catalog
+from services.scaler.mesh.config.inside import HUB_NAMES
 from tests.support import promtool
 from tests.support.envoy import envoy_binary
 
@@ -61,6 +63,7 @@ def test_every_scraped_address_is_a_service_on_the_network_of_prometheus(catalog
     targets = [
         target
         for job in document["scrape_configs"]
+        if job["job_name"] != "on-demand"
         for group in job["static_configs"]
         for target in group["targets"]
         if not target.startswith("localhost:")
@@ -70,6 +73,23 @@ def test_every_scraped_address_is_a_service_on_the_network_of_prometheus(catalog
         name = target.partition(":")[0]
         assert name in catalog.services, target
         assert "monitoring" in compose[name]["networks"], target
+
+
+def test_what_sleeps_is_looked_at_by_the_gateway_on_a_network_of_prometheus_alone(catalog: Catalog) -> None:
+    (job,) = (
+        one
+        for one in yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
+        if one["job_name"] == "on-demand"
+    )
+    (group,) = job["static_configs"]
+    own = {name for name, service in catalog.services.items() if (service.image or "").startswith("aihub/")}
+    assert set(group["targets"]) == {name for name in own if catalog.services[name].lazy}
+    assert all(catalog.services[name].path == f"/api/{name}" for name in group["targets"])
+    to = {rule["target_label"]: rule["replacement"] for rule in job["relabel_configs"] if "replacement" in rule}
+    assert to == {"__metrics_path__": "/api/$1/metrics", "__address__": f"envoy:{ENVOY_PORT}"}
+    assert "envoy" in HUB_NAMES
+    compose = yaml.safe_load((ROOT / "docker-compose.distributed-ai.yml").read_text())["services"]
+    assert set(compose["prometheus"]["networks"]) & set(compose["api-adapter"]["networks"]) == {"edge"}
 
 
 def test_rules_and_dashboard_speak_of_figures_that_the_hub_has() -> None:

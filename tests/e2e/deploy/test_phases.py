@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import time
 import urllib.request
 
 import pytest
@@ -52,6 +53,7 @@ def test_the_fleet_comes_up_by_phase_and_goes_down_leaving_its_data(checkout: Ch
     said = checkout.up("--env", "dev", "--phase", "monitor")
     assert {*INFRA, *KEPT, *MONITOR} <= _services(checkout)
     assert _titles(said)[4:] == ["Grafana", "Prometheus", "Jaeger"]
+    _prometheus_reaches_all_but_the_containers()
 
     before = _started(checkout)
     config = checkout.root / "monitoring" / "prometheus" / "prometheus.yml"
@@ -99,6 +101,19 @@ def test_a_dry_run_looks_and_changes_nothing(checkout: Checkout) -> None:
     assert checkout.containers() == []
     assert not (checkout.root / ".env").exists()
     assert not checkout.data.exists()
+
+
+def _prometheus_reaches_all_but_the_containers() -> None:
+    """Those are told by a stand-in here. What is on demand sleeps, and is well."""
+    end, seen = time.monotonic() + 60, {}
+    while not seen or "unknown" in seen.values():
+        assert time.monotonic() < end, seen
+        with urllib.request.urlopen("http://127.0.0.1:9090/api/v1/targets", timeout=10) as answer:
+            found = json.load(answer)["data"]["activeTargets"]
+        seen = {(one["labels"]["job"], one["labels"]["instance"]): one["health"] for one in found}
+        time.sleep(0.5)
+    assert seen[("on-demand", "api-adapter")] == seen[("on-demand", "langchain")] == "up"
+    assert seen[("scaler", "hub-metrics:9901")] == seen[("envoy", "hub-metrics:9901")] == "up"
 
 
 def _without_its_credentials(checkout: Checkout) -> None:

@@ -56,13 +56,27 @@ def test_a_search_is_read_with_all_that_it_may_say() -> None:
         ({"query": ""}, "query", "query has to be a text that is not empty"),
         ({"collection": "a"}, "collection", "collection has to be a name of 3 to 63 letters"),
         ({"collection": "../etc"}, "collection", "collection has to be a name"),
+        ({"collection": "a..b"}, "collection", "without two dots in a row"),
+        ({"collection": "1.2.3.4"}, "collection", "no IPv4 address"),
         ({"store": "pinecone"}, "store", "one of chroma, qdrant"),
         ({"K": 5}, "K", "leave it out"),
         ({"vector": [1.0]}, "query", "send either"),
         ({"query": None}, "query", "send either"),
         ({"query": None, "vector": []}, "vector", "vector has to be a list of 1 to 65536 finite numbers"),
         ({"query": None, "vector": [1, "2"]}, "vector.1", "vector.1 has to be a list of 1 to 65536 finite numbers"),
-        ({"filter": {"a": None}}, "filter.a", "send one of these"),
+        ({"query": None, "vector": [1, 1e39]}, "vector.1", "finite numbers of 32 bits"),
+        ({"query": None, "vector": [10**400]}, "vector.0", "finite numbers of 32 bits"),
+        ({"filter": {"a": None}}, "filter.a", "send a text"),
+        ({"filter": {"a": 2**63}}, "filter.a", "within 64 bits"),
+        ({"filter": {"a": {"$gt": -(2**63) - 1}}}, "filter.a.$gt", "within 64 bits"),
+        ({"filter": {"a": {"$in": [1, 2**64]}}}, "filter.a.$in.1", "within 64 bits"),
+        ({"filter": {"a": float("inf")}}, "filter.a", "a finite number"),
+        ({"filter": {"a": "\ud800"}}, "filter.a", "whole characters"),
+        ({"filter": {"\udfff": 1}}, "filter.\udfff", "whole characters"),
+        ({"filter": {"": 1}}, "filter.", "a key is not empty"),
+        ({"filter": {"#document": "x"}}, "filter.#document", "neither $ nor #"),
+        ({"filter": {'a"b': 1}}, 'filter.a"b', "under another key"),
+        ({"filter": {f"k{n}": {"$in": [*range(500)]} for n in range(64)}}, "filter", "at most 8000"),
         ({"filter": {"a": {"$regex": "x"}}}, "filter.a.$regex", "use one of $eq"),
         ({"filter": {"a": {"$gt": "x"}}}, "filter.a.$gt", "send a number"),
         ({"filter": {"a": {"$in": []}}}, "filter.a.$in", "at least one"),
@@ -116,12 +130,36 @@ def test_an_item_without_a_name_gets_the_one_that_its_text_gives_it() -> None:
         ([{"id": "x", "text": "a"}, {"id": "x", "text": "b"}], "items.1.id"),
         ([{"text": "a", "metadata": {"tags": ["x"]}}], "items.0.metadata.tags"),
         ([{"text": "a"}] * 1001, "items"),
+        ([{"text": "a"}, {"text": "b", "metadata": {"n": 2**63}}], "items.1.metadata.n"),
+        ([{"text": "a", "metadata": {"n": -(2**63) - 1}}], "items.0.metadata.n"),
+        ([{"text": "a", "metadata": {"n": float("nan")}}], "items.0.metadata.n"),
+        ([{"text": "a", "metadata": {"n": float("-inf")}}], "items.0.metadata.n"),
+        ([{"text": "a", "metadata": {"n": "\ud800"}}], "items.0.metadata.n"),
+        ([{"text": "a", "metadata": {"n": None}}], "items.0.metadata.n"),
+        ([{"text": "a", "metadata": {"\ud800": "n"}}], "items.0.metadata.\ud800"),
+        ([{"text": "a", "metadata": {"": 1}}], "items.0.metadata."),
+        ([{"text": "a", "metadata": {"$k": 1}}], "items.0.metadata.$k"),
+        ([{"text": "a", "metadata": {"#type": "sparse_vector"}}], "items.0.metadata.#type"),
+        ([{"text": "a", "metadata": {"chroma:document": "b"}}], "items.0.metadata.chroma:document"),
+        ([{"text": "\ud800"}], "items.0.text"),
+        ([{"text": "a", "id": "\udfff"}], "items.0.id"),
+        ([{"text": "a", "vector": [1e39]}], "items.0.vector.0"),
     ],
 )
 def test_what_items_may_not_be_is_told_with_its_place(items: list[object], field: str) -> None:
     problem = refused(bodies.upsert, {"collection": "docs", "items": items})
     assert problem.field == field
     assert problem.remedy
+
+
+@pytest.mark.parametrize("value", [2**63 - 1, -(2**63), 1.7e308, 5e-324, "\0", "", True, "\U0001f600"])
+def test_what_every_store_keeps_is_let_through(value: object) -> None:
+    body = {"collection": "docs", "items": [{"text": "a", "metadata": {"my key.é[0]": value}}]}
+    assert bodies.upsert(json.dumps(body).encode()).items[0].metadata == {"my key.é[0]": value}
+    asked = bodies.search(json.dumps({**SEARCH, "filter": {"my key.é[0]": value}}).encode())
+    assert [one.value for one in asked.wanted] == [value]
+    numbers = [3.4028234663852886e38, -3.4028234663852886e38, 2**70]
+    assert bodies.search(json.dumps({"collection": "docs", "vector": numbers}).encode()).vector == numbers
 
 
 def test_a_problem_is_a_document_without_empty_fields_and_with_short_values() -> None:
@@ -208,6 +246,7 @@ def test_the_gates_refusal_is_passed_on_with_its_time() -> None:
         (503, "busy", 503, "busy"),
         (500, "", 502, "answered 500"),
         (418, '{"detail": "tea"}', 502, "tea"),
+        (422, '{"error": "InvalidArgumentError", "message": "no such unit"}', 422, "no such unit"),
         (500, "[1]", 502, "answered 500"),
     ],
 )
@@ -216,6 +255,31 @@ def test_answers_of_others_become_problems(status: int, body: str, wanted: int, 
     assert problem.status == wanted
     assert told in f"{problem.detail} {problem.remedy}"
     assert problem.retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "wanted", "told"),
+    [
+        (404, '{"status": {"error": "Not found: Collection `docs`"}}', 404, "Collection `docs`"),
+        (404, '{"error": "NotFoundError", "message": "Collection [docs] does not exist"}', 404, "[docs]"),
+        (404, "404 page not found", 502, "page not found"),
+        (404, '{"detail": "Not Found"}', 502, "Not Found"),
+        (404, "[1]", 502, "answered 404"),
+    ],
+)
+def test_a_store_that_has_no_such_thing_is_told_from_a_server_that_has_no_such_path(
+    status: int, body: str, wanted: int, told: str
+) -> None:
+    problem = answered(status, {}, body, "chroma")
+    assert problem.status == wanted
+    assert told in problem.detail
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 413, 422, 429])
+def test_chromas_refusal_is_found_in_its_clients_exception(status: int) -> None:
+    kind = type("InvalidArgumentError", (Exception,), {"__module__": "chromadb.errors", "code": lambda _: status})
+    problem = problem_of(kind("no such operator"), "chroma")
+    assert (problem.status, problem.detail, problem.service) == (status, "chroma: no such operator", "chroma")
 
 
 class _Answer(Exception):

@@ -39,6 +39,11 @@ def test_chroma_is_asked_in_its_words(wanted: Filter, clause: object) -> None:
         ((YEAR,), {"must": [{"key": "metadata.year", "range": {"gte": 2020}}]}),
         ((KINDS,), {"must": [{"key": "metadata.kind", "match": {"any": ["a", "b"]}}]}),
         ((Condition("x", Op.EQ, 0.5),), {"must": [{"key": "metadata.x", "range": {"gte": 0.5, "lte": 0.5}}]}),
+        ((Condition("a.b", Op.EQ, 1),), {"must": [{"key": 'metadata."a.b"', "match": {"value": 1}}]}),
+        (
+            (Condition("x", Op.IN, (True,)),),
+            {"must": [{"should": [{"key": "metadata.x", "match": {"value": True}}]}]},
+        ),
         ((Condition("x", Op.NE, 1),), {"must_not": [{"key": "metadata.x", "match": {"value": 1}}]}),
         (
             (Condition("x", Op.IN, (0.5, 1.5)),),

@@ -49,3 +49,16 @@ def test_each_image_of_a_service_of_our_own_holds_the_packages_of_its_local_form
         assert local.package is not None
         assert local.package.lock == str(ROOT / "catalog" / "locks" / f"{name}.txt")
         assert f"catalog/locks/{name}.txt" in copied(ROOT / "services" / package / "Dockerfile")
+
+
+def test_the_images_of_our_own_services_are_made_alike() -> None:
+    """Two files, so that every builder takes a plain one; what is mended in the one is to be mended in the other."""
+
+    def lines(package: str) -> list[str]:
+        text = (ROOT / "services" / package / "Dockerfile").read_text()
+        text = text.replace(package, "PACKAGE").replace(package.replace("_", "-"), "NAME").replace("PACKAGE", "NAME")
+        named, rest = text.partition("\n")[::2]
+        assert named.endswith(" in an image of its own.")
+        return re.sub(r"-c 'import [^']*'", "-c 'import …'", rest).splitlines()
+
+    assert lines("api_adapter") == lines("langchain")
