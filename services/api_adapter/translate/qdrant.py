@@ -21,11 +21,14 @@ _RANGES = {Op.GT: "gt", Op.GTE: "gte", Op.LT: "lt", Op.LTE: "lte"}
 
 
 def point_id(own: str) -> str:
-    """Qdrant takes UUIDs and numbers alone: any other name becomes the UUID that it always becomes."""
+    """Qdrant takes UUIDs and numbers alone: any other name becomes the UUID that it always becomes, a UUID in a form of
+    its own (`{…}`, large letters) too, since two names are two items."""
     try:
-        return str(UUID(own))
+        if str(UUID(own)) == own:
+            return own
     except ValueError:
-        return str(uuid5(_SPACE, own))
+        pass
+    return str(uuid5(_SPACE, own))
 
 
 def point(item: Embedded) -> dict[str, Any]:

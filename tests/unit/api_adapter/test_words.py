@@ -116,17 +116,19 @@ def test_a_point_keeps_its_own_name_and_what_langchain_would_read() -> None:
     assert qdrant.hit(point["id"], 0.5, point["payload"], Metric.COSINE) == Hit("my id", 0.5, "text", {"y": 1})
 
 
-@given(st.text(min_size=1), st.text(min_size=1))
+_UUIDS = st.uuids().flatmap(lambda one: st.sampled_from([str(one), str(one).upper(), f"{{{one}}}", one.hex]))
+
+
+@given(st.text(min_size=1) | _UUIDS, st.text(min_size=1) | _UUIDS)
 def test_every_name_becomes_one_uuid_of_its_own(one: str, other: str) -> None:
     assert str(UUID(qdrant.point_id(one))) == qdrant.point_id(one)
-    assert (qdrant.point_id(one) == qdrant.point_id(other)) == (one == other or _same_uuid(one, other))
+    assert (qdrant.point_id(one) == qdrant.point_id(other)) == (one == other)
 
 
-def _same_uuid(one: str, other: str) -> bool:
-    try:
-        return UUID(one) == UUID(other)
-    except ValueError:
-        return False
+def test_forms_of_one_uuid_are_names_of_their_own() -> None:
+    plain = "5b0ee9b8-41ee-4b3c-9d86-3e2a9f5f0c11"
+    assert qdrant.point_id(plain) == plain
+    assert len({qdrant.point_id(form) for form in (plain, plain.upper(), f"{{{plain}}}", UUID(plain).hex)}) == 4
 
 
 def test_points_of_others_are_read_as_far_as_they_go() -> None:
