@@ -240,7 +240,7 @@ class ServiceScaler:
         hub = Hub(self.layout, self.config.edge, self.control, self.driver, self.reloader, self._look_at, self._trouble)
         own, consul = version(_PACKAGE), ConsulSnapshots.of(os.environ)
         care = Care(self.layout, self.control, self.driver, self.mesh, keeping_of(self.driver), own, consul)
-        app = application(hub, lambda named: care_api.routes(care, self.control, named))
+        app = application(hub, lambda named: care_api.routes(care, self.control, named, lambda: hub.fault))
         self._admin = web.AppRunner(app, access_log=None)
         await self._admin.setup()
         await web.SockSite(self._admin, listener).start()

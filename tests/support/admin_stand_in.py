@@ -34,6 +34,10 @@ class StandIn:
         """Services that will not rest, and why."""
         self.wakes: dict[str, Answer] = {}
         """Answers to `wake` other than a plain success."""
+        self.restarts: dict[str, Answer] = {}
+        """The same of `restart`."""
+        self.faulty = False
+        """The catalogue's files have a fault."""
 
     def answer(self, method: str, target: str) -> Answer:
         self.asked.append(f"{method} {target}")
@@ -136,6 +140,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         status, body = self.server.hub.answer(self.command, self.path)
         self.send_response(status)
+        if self.server.hub.faulty and self.path.startswith("/v1/services/"):
+            self.send_header("x-aihub-catalogue", "faulty")
         self.end_headers()
         self.wfile.write(json.dumps(body).encode())
 

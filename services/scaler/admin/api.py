@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from services.scaler.admin.hub import Hub
 from services.scaler.core.effects import Refuse
@@ -29,6 +30,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _GATEWAY_MARKS = ("x-forwarded-proto", "x-request-id", "x-forwarded-for")
 """Envoy sets the first two on everything it forwards."""
 
+FAULTY_HEADER = "x-aihub-catalogue"
+"""`faulty` on the answer to a command that goes by a reading of the catalogue before its files had a fault."""
+
 _LONGEST_WAIT = 3600.0
 _LONGEST_PIN = 10 * 365 * 86400.0
 """Longer than that is for ever, and should be said so."""
@@ -37,7 +41,8 @@ _LONGEST_PIN = 10 * 365 * 86400.0
 def application(hub: Hub, more: Callable[[Callable[[web.Request], str]], Iterable[web.RouteDef]]) -> web.Application:
     """`more`: further routes, made with what tells the service that a request names."""
     api = Api(hub)
-    app = web.Application(middlewares=[_errors, _local_only])
+    app = web.Application(middlewares=[_errors, _local_only, _by_the_files(hub)])
+    app.on_response_prepare.append(_say_what_it_goes_by(hub))
     app.add_routes(more(api.named))
     app.add_routes(
         [
@@ -196,6 +201,26 @@ def _seconds(request: web.Request, key: str, default: Any, most: float = float("
         bound = "" if most == float("inf") else f" and at most {most:.0f}"
         raise ApiError(400, "bad-value", f"{key}={text}: must be a number of seconds, at least 0{bound}")
     return value
+
+
+def _by_the_files(hub: Hub) -> Middleware:
+    """Commands, and what they ask, judge by the catalogue's files as they are now: in one place, for all of them."""
+
+    @web.middleware
+    async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith("/v1/"):
+            await hub.catch_up()
+        return await handler(request)
+
+    return handle
+
+
+def _say_what_it_goes_by(hub: Hub) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    async def mark(request: web.Request, response: web.StreamResponse) -> None:
+        if hub.fault and request.path.startswith("/v1/services/"):
+            response.headers[FAULTY_HEADER] = "faulty"
+
+    return mark
 
 
 @web.middleware

@@ -65,6 +65,16 @@ class Hub:
     def world(self) -> World:
         return self.control.fleet.world
 
+    async def catch_up(self) -> None:
+        """Go by the catalogue's files as they are now, unless they have a fault. Before each question and command:
+        whoever has just changed an entry means what it says now."""
+        await self._reloader.catch_up()
+
+    @property
+    def fault(self) -> str:
+        """Why the catalogue's files as they are now are not what the hub goes by; empty while they are."""
+        return self._reloader.fault
+
     def status(self) -> dict[str, Any]:
         """The whole of `aihub status --json`."""
         now = self.control.clock.now()
@@ -79,7 +89,7 @@ class Hub:
             "processes": self._processes(),
             "budget": views.budget(self.world),
             "listen": f"{self.edge.host}:{self.edge.port}",
-            "catalog": {"files": list(self.world.catalog.files), "fault": self._reloader.fault or None},
+            "catalog": {"files": list(self.world.catalog.files), "fault": self.fault or None},
         }
 
     def _with_containers(self, status: dict[str, Any]) -> dict[str, Any]:
@@ -145,7 +155,7 @@ class Hub:
 
     def checks(self) -> list[dict[str, Any]]:
         """What `aihub doctor` shows of the running hub."""
-        fault = self._reloader.fault
+        fault = self.fault
         found = [
             {
                 "name": "catalogue",

@@ -127,6 +127,17 @@ def test_pin_sends_seconds_and_without_a_span_none(run: Commands, hub: StandIn) 
     ]
 
 
+@pytest.mark.parametrize("verb", ["wake", "sleep", "restart", "explain"])
+def test_a_command_that_goes_by_the_catalogue_before_a_fault_says_so_and_is_done(
+    run: Commands, hub: StandIn, verb: str
+) -> None:
+    hub.faulty = True
+    told = run(verb, "chroma")
+    assert told.exit_code == 0
+    assert told.stderr.count("goes by what they said before") == 1
+    assert "faults" not in run("status").stderr, "the table has a line of its own"
+
+
 @pytest.mark.parametrize("span", ["soon", "8x", "-1h", ""])
 def test_a_span_that_is_none_is_bad_input(run: Commands, hub: StandIn, span: str) -> None:
     told = run("pin", "chroma", "--for", span)
