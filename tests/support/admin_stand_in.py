@@ -78,8 +78,12 @@ class StandIn:
                 return 200, {"state": service["state"], "reason": "why not", "use": ["pinned"], "decisions": [decision]}
             case "POST", "wake" if name in self.wakes:
                 return self.wakes[name]
-            case "POST", "wake" | "restart":
+            case "POST", "wake":
                 service["state"] = "ready"
+            case "POST", "restart" if name in self.restarts:
+                return self.restarts[name]
+            case "POST", "restart":
+                service["state"] = "ready" if float(query["wait"]) else "draining"
             case "POST", "sleep" if name in self.in_use:
                 return 409, _error(
                     "in-use", f"{name} stays awake: {self.in_use[name]}", remedy="it rests when that is over"

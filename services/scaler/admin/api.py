@@ -15,11 +15,11 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from services.scaler.admin.hub import Hub
+from services.scaler.admin.restart import How, restart
 from services.scaler.core.effects import Refuse
 from services.scaler.core.events import (
     PinSet,
     PullAsked,
-    RestartAsked,
     SleepAsked,
     Unpinned,
 )
@@ -117,20 +117,24 @@ class Api:
         name, to = self._name(request), request.query.get("to", "paused")
         if to not in ("paused", "stopped"):
             raise ApiError(400, "bad-value", f"to={to}: must be paused or stopped")
-        refused = await self._hub.why_not_sleep(name)
-        if refused:
-            raise ApiError(409, "in-use", f"{name} stays awake: {refused}", remedy="it rests when that is over")
+        if refused := await self._hub.why_not_sleep(name):
+            raise ApiError(409, refused.code, f"{name} stays awake: {refused.reason}", remedy=refused.remedy)
         self._hub.control.post(SleepAsked(name, to))
         await self._hub.until_resting(name, to)
         return web.json_response(self._state(name))
 
     async def restart(self, request: web.Request) -> web.Response:
+        """With `wait`, seconds, the answer comes when it is up again, or tells why it is not."""
         name = self._runnable(request)
-        refused = await self._hub.why_not_restart(name)
-        if refused:
-            raise ApiError(409, "in-use", f"{name} is not restarted: {refused}", remedy="try again when it is idle")
-        self._hub.control.post(RestartAsked(name))
-        return web.json_response(self._state(name), status=202)
+        wait = _seconds(request, "wait", 0.0, most=_LONGEST_WAIT)
+        if refused := await self._hub.why_not_restart(name):
+            raise ApiError(409, refused.code, f"{name} is not restarted: {refused.reason}", remedy=refused.remedy)
+        ended = await restart(self._hub.control, name, wait)
+        if ended.how is How.WAITING and not wait:
+            return web.json_response(self._state(name), status=202)
+        if ended.how is not How.UP:
+            raise ApiError(409 if ended.how is How.STAYED else 503, ended.how.value, ended.reason)
+        return web.json_response(self._state(name))
 
     async def pin(self, request: web.Request) -> web.Response:
         name = self._runnable(request)

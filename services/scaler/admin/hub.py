@@ -14,6 +14,8 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from services.catalog.addresses import Edge, addresses
 from services.catalog.model import Service
 from services.layout import Layout
+from services.scaler.admin import refusals
+from services.scaler.admin.refusals import Refusal
 from services.scaler.control import views
 from services.scaler.control.loop import Control
 from services.scaler.control.reload import Reloader
@@ -117,13 +119,13 @@ class Hub:
             ],
         }
 
-    async def why_not_sleep(self, name: str) -> str:
+    async def why_not_sleep(self, name: str) -> Refusal | None:
         await self._look_at(name)
-        return ", ".join(resting.against_sleep(self.world, self.world.services[name]))
+        return refusals.of_sleep(self.world, self.world.services[name])
 
-    async def why_not_restart(self, name: str) -> str:
+    async def why_not_restart(self, name: str) -> Refusal | None:
         await self._look_at(name)
-        return ", ".join(resting.against_restart(self.world, self.world.services[name]))
+        return refusals.of_restart(self.world, self.world.services[name])
 
     async def until_resting(self, name: str, to: str) -> None:
         """Wait until no replica serves (with `stopped`: none is left), or for a short while."""
