@@ -25,6 +25,9 @@ from services.scaler.core.state import Life, ServiceState, World
 from services.scaler.drivers.base import Driver
 from services.scaler.drivers.process.sockets import listeners, listeners_of, owner_of
 
+Trouble = tuple[str, str, str]
+"""For `aihub doctor`: the part, what is wrong, what mends it."""
+
 _SLEEP_PATIENCE = 15.0
 """Seconds a `sleep` command waits for the rest it asked for."""
 
@@ -51,12 +54,11 @@ class Hub:
         driver: Driver,
         reloader: Reloader,
         look_at: Callable[[str], Awaitable[None]],
-        trouble: Callable[[], str] = str,
+        troubles: Callable[[], Sequence[Trouble]] = tuple,
     ) -> None:
-        """`look_at`: reads traffic and size of one service now. `trouble`: what stands between the hub and its
-        registry, empty while nothing does."""
+        """`look_at`: reads traffic and size of one service now. `troubles`: what is wrong beyond the services."""
         self.layout = layout
-        self._trouble = trouble
+        self._troubles = troubles
         self.edge = edge
         self.control = control
         self._driver = driver
@@ -168,8 +170,8 @@ class Hub:
         ]
         for name, detail, ok, remedy in self._driver.describe():
             found.append({"name": name, "ok": ok, "detail": detail, "remedy": remedy})
-        if trouble := self._trouble():
-            found.append({"name": "consul", "ok": False, "detail": trouble, "remedy": "nothing else waits for it"})
+        for part, detail, remedy in self._troubles():
+            found.append({"name": part, "ok": False, "detail": detail, "remedy": remedy})
         found += self._lost_ports()
         for service in self.world.services.values():
             if service.failure:
