@@ -101,6 +101,7 @@ def start_failed(world: World, event: StartFailed) -> None:
         world.touch(service.name, *service.dependents)
     else:
         service.put_down = event.by_hand and not service.spec.lazy
+        service.left = event.left and not service.spec.lazy
         waking.fail(world, service, event.reason)
 
 
@@ -113,9 +114,10 @@ def exited(world: World, event: Exited) -> None:
     if replica.life in (Life.STARTING, Life.RESUMING):
         # The outcome that is awaited will tell; a success that was on its way already is none any more.
         replica.dead, replica.reason, replica.by_hand = True, event.reason, event.by_hand
-        replica.finished = event.finished
+        replica.finished, replica.left = event.finished, event.left
         return
-    replica.reason, replica.by_hand, replica.finished = event.reason, event.by_hand, event.finished
+    replica.reason, replica.by_hand = event.reason, event.by_hand
+    replica.finished, replica.left = event.finished, event.left
     _ended(world, service, replica)
 
 
@@ -249,7 +251,7 @@ def adopted(world: World, event: Adopted) -> None:
         adopted=True,
         unproven=event.phase == "paused",
     )
-    service.finished = False
+    service.finished = service.left = False
     world.add_replica(service, replica)
     ordinal = event.replica.rpartition("-")[2]
     service.next_ordinal = max(service.next_ordinal, int(ordinal) + 1 if ordinal.isdigit() else 1)
@@ -331,6 +333,8 @@ def _ended(world: World, service: ServiceState, replica: Replica) -> None:
         _clear_away(world, service, replica)
     elif replica.finished:
         _finished(world, service, replica)
+    elif replica.left and not service.spec.lazy:
+        _left(world, service, replica)
     else:
         world.decide(service.name, "crashed", replica.reason)
         _clear_away(world, service, replica)
@@ -342,7 +346,7 @@ def _by_somebody_else(world: World, service: ServiceState, reason: str, when: st
     service.put_down = not service.spec.lazy
     if service.put_down and not service.demands:
         waking.end_wake(world, service)
-    left = ", and left so until somebody asks for it" if service.put_down else ""
+    left = f", and {waking.LEFT}" if service.put_down else ""
     world.decide(service.name, "ended", f"by somebody else{when}{left}: {reason}")
 
 
@@ -353,6 +357,21 @@ def _finished(world: World, service: ServiceState, replica: Replica) -> None:
         waking.end_wake(world, service)
     world.decide(service.name, "finished", replica.reason)
     _clear_away(world, service, replica)
+
+
+def _left(world: World, service: ServiceState, replica: Replica) -> None:
+    """It failed, and whoever runs it does not start it again, as its entry has it. Who waits for its success is told;
+    all others may ask for it anew at once."""
+    service.left = True
+    _clear_away(world, service, replica)
+    if needing.success_awaited(world, service):
+        waking.fail(world, service, replica.reason)
+        return
+    world.decide(service.name, "failed", f"{replica.reason} ({waking.LEFT})")
+    service.failure, service.retry_at = replica.reason, 0.0
+    if not service.demands:
+        waking.end_wake(world, service)
+    _count_crash(world, service, replica.reason)
 
 
 def _clear_away(world: World, service: ServiceState, replica: Replica) -> None:

@@ -130,15 +130,25 @@ class Hands:
         if by_hand:
             live.unwatch()  # its end says nothing about how it bears a pause
         # Until the news is out requests still go to its address: nothing is asked one after the other.
-        manner, words = await asyncio.gather(
-            self._containers.manner(live.record.container, oom=live.oom),
+        ended, words = await asyncio.gather(
+            self._containers.ended(live.record.container, oom=live.oom),
             self._containers.last_words(live.record.container),
         )
         if self._roster.get(live.id) is live:
-            self._gone(live, manner)
+            self._gone(live, ended.manner)
             service = self._roster.service_by_name(live.record.service)
-            finished = service is not None and not by_hand and replicas.has_finished(service, manner)
-            self._post(Exited(live.id, f"{live.record.service} {manner}{words}", by_hand, finished))
+            finished = left = False
+            if service is not None and not by_hand:
+                finished, left = replicas.has_finished(service, ended.manner), replicas.is_left(service, ended)
+            self._post(Exited(live.id, f"{live.record.service} {ended.manner}{words}", by_hand, finished, left))
+            if left:
+                self.reappears(live.record.container)
+
+    def reappears(self, container: str) -> None:
+        """The engine may have started it again while its end was still being told."""
+        now = self._book.get(container)
+        if now is not None and now.runs and self._roster.on(container) is None:
+            self.appears(now)
 
     def look_again(self) -> None:
         """The engine was away: what seems to run as before may have been ended and started anew meanwhile."""
