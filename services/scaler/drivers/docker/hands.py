@@ -89,15 +89,19 @@ class Hands:
             return
         if live.stopping or live.record.phase is Phase.STARTING:
             return  # Whoever waits for its end or its readiness sees it there.
+        may_be_echo = live.may_be_echo(change.what)
         match change.what:
             case What.ENDED | What.REMOVED:
                 self._spawn(self._bury(live))
-            case What.PAUSED if live.may_be_echo():
-                self._spawn(self._frozen(live))
             case What.PAUSED:
-                self._meddled(live, "paused", live.record.phase is Phase.PAUSED)
+                live.saw(change.what)
+                if may_be_echo:
+                    self._spawn(self._frozen(live))
+                else:
+                    self._meddled(live, "paused", live.record.phase is Phase.PAUSED)
             case What.UNPAUSED:
-                self._spawn(self._thawed(live))
+                live.saw(change.what)
+                self._spawn(self._thawed(live, _ECHO_OVER if may_be_echo else _THAWED_TO_END))
             case _:
                 pass
 
@@ -109,9 +113,9 @@ class Hands:
         if now is not None and now.state is State.PAUSED and not (live.ended.done() or live.stopping):
             self._meddled(live, "paused", live.record.phase is Phase.PAUSED)
 
-    async def _thawed(self, live: Replica) -> None:
+    async def _thawed(self, live: Replica, wait: float) -> None:
         """To stop a frozen container the engine thaws it first, and says afterwards what it was told."""
-        await asyncio.sleep(_ECHO_OVER if live.may_be_echo() else _THAWED_TO_END)
+        await asyncio.sleep(wait)
         now = self._book.get(live.record.container)
         runs = now is not None and now.state is State.RUNNING
         if runs and not (live.ended.done() or live.stopping or live.was_told_to_end()):
