@@ -53,6 +53,8 @@ class Program:
     gone: bool = False
     by_hand: bool = False
     """Somebody else has ended it."""
+    left: bool | None = None
+    """Of one that has failed: whether whoever runs it leaves it so; None before anybody was told."""
     stopping: bool = False
     in_flight: set[int] = field(default_factory=set)
     told_ready: bool = False

@@ -393,7 +393,9 @@ class World(Truth):
         self._later(self.random.choice((0.0, 0.005, 0.5)), told)
 
     def _is_left_so(self, program: Program) -> bool:
-        return not program.by_hand and self.always_on(program.service) and self.random.random() < 0.4
+        if program.left is None:
+            program.left = not program.by_hand and self.always_on(program.service) and self.random.random() < 0.4
+        return program.left
 
     def stop_by_hand(self, replica: str) -> None:
         """Somebody else ends it while it starts: the start that is awaited tells it."""
