@@ -312,6 +312,9 @@ def wanted(networks: Sequence[InsideNetwork], also: Collection[str]) -> Named:
 
 def gateway_of(inspected: Mapping[str, Any]) -> Gateway:
     connections = inspected["NetworkSettings"]["Networks"]
+    if inspected["State"]["Running"]:
+        # One that could not be made leaves a mark, as if it were there.
+        connections = {network: said for network, said in connections.items() if said.get("EndpointID")}
     names = frozenset((network, name) for network, said in connections.items() for name in said.get("Aliases") or ())
     running, labels = bool(inspected["State"]["Running"]), inspected["Config"]["Labels"]
     return Gateway(
