@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.catalog.model import Service
 from services.scaler.core import admission, needing, resting, waking
-from services.scaler.core.effects import Pause, Resume, Watch, Withdraw
+from services.scaler.core.effects import Pause, Refusal, Resume, Watch, Withdraw
 from services.scaler.core.events import (
     Adopted,
     Deaf,
@@ -351,26 +351,26 @@ def _by_somebody_else(world: World, service: ServiceState, reason: str, when: st
 
 
 def _finished(world: World, service: ServiceState, replica: Replica) -> None:
-    """What waits for its end goes on; it is begun again when somebody asks for it, or with the next hub."""
+    """What waits for its end goes on; it is begun again when somebody asks for it, or with the next hub. Who waited for
+    it to serve would have it done again and again."""
     service.finished, service.failure, service.failures, service.retry_at = True, "", 0, 0.0
-    if not service.demands:
-        waking.end_wake(world, service)
+    waking.end_wake(world, service)
+    world.refuse_all(service, Refusal.FAILED, f"{replica.reason}: it has done its work, and serves nobody", 60.0)
     world.decide(service.name, "finished", replica.reason)
     _clear_away(world, service, replica)
 
 
 def _left(world: World, service: ServiceState, replica: Replica) -> None:
-    """It failed, and whoever runs it does not start it again, as its entry has it. Who waits for its success is told;
-    all others may ask for it anew at once."""
+    """It failed, and whoever runs it does not start it again, as its entry has it. Who waits for it to serve or to
+    succeed is told; all others may ask for it anew at once."""
     service.left = True
     _clear_away(world, service, replica)
-    if needing.success_awaited(world, service):
+    if service.demands or needing.success_awaited(world, service):
         waking.fail(world, service, replica.reason)
         return
     world.decide(service.name, "failed", f"{replica.reason} ({waking.LEFT})")
     service.failure, service.retry_at = replica.reason, 0.0
-    if not service.demands:
-        waking.end_wake(world, service)
+    waking.end_wake(world, service)
     _count_crash(world, service, replica.reason)
 
 

@@ -192,3 +192,21 @@ def test_one_on_demand_comes_back_whatever_is_said_of_its_end() -> None:
     scene.succeed()
     failed(scene, "web")
     assert scene.life("web") == [Life.READY]
+
+
+@pytest.mark.parametrize("how", ["finished", "left"])
+def test_whoever_asks_for_one_that_ends_before_it_is_ready_has_it_begun_once_and_is_told_how_it_ended(how: str) -> None:
+    scene = Scene(TASK)
+    scene.succeed()
+    done(scene)
+    before = starts(scene, "task")
+    demand = scene.demand("task")
+    [start] = [one for one in scene.awaited.values() if isinstance(one, Start)]
+    scene.on(Started(start.replica, start.attempt, {}, None))
+    scene.on(Exited(start.replica, "task ended", finished=how == "finished", left=how == "left"))
+    del scene.awaited[start.replica]
+    scene.on(Ready(start.replica, start.attempt))
+    assert demand in scene.refused()
+    scene.succeed()
+    scene.wait(600)
+    assert starts(scene, "task") == before + 1
