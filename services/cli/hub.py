@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -20,11 +21,16 @@ from services.supervisor.config import Exit
 
 _PATIENCE = 15.0
 _PIECE = 1 << 18
+_CATALOGUE = "x-aihub-catalogue"
+_GOES_BY_THE_LAST = (
+    "the catalogue's files have faults, so this goes by what they said before (`aihub doctor` shows the faults)"
+)
 
 
 class Hub:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
+        self._told_of_faults = False
 
     def status(self, *, patience: float = _PATIENCE) -> dict[str, Any]:
         return self.get("/v1/status", patience=patience)
@@ -81,9 +87,15 @@ class Hub:
                 with suppress(BrokenPipeError):
                     connection.request(method, path, body, {"Host": "hub", "Connection": "close"})
                 answer = connection.getresponse()
+            self._tell_of_faults(answer)
             yield answer
         finally:
             connection.close()
+
+    def _tell_of_faults(self, answer: http.client.HTTPResponse) -> None:
+        if answer.getheader(_CATALOGUE) == "faulty" and answer.status < 400 and not self._told_of_faults:
+            self._told_of_faults = True
+            print(_GOES_BY_THE_LAST, file=sys.stderr)
 
     @contextmanager
     def _told(self) -> Iterator[None]:

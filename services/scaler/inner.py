@@ -30,7 +30,10 @@ class InnerNames:
         self._catalog = catalog
         self._gateways = driver.gateways(binary, mesh.prepare_gateway)
         self._stale = asyncio.Event()
+        self.trouble = ""
+        """Why names may not be answered inside the networks; empty while they are."""
         driver.names.follow(self.stale)
+        self._gateways.astray.append(self.stale)
 
     async def first(self) -> None:
         """Have every name answered before the hub is said to be up, or say why not; `watch` tries again. The mesh
@@ -45,11 +48,12 @@ class InnerNames:
                 "the gateway inside the networks is not ready after %g s; it is waited for no longer", _READY_WITHIN
             )
         except (OSError, EngineRefused) as error:
+            self.trouble = str(error)
             log.error("no gateway inside the networks yet: %s", error)
             self._stale.set()
 
     def stale(self) -> None:
-        """The catalogue has changed. Returns at once; `watch` does the rest."""
+        """The catalogue has changed, or what was made of it. Returns at once; `watch` does the rest."""
         self._stale.set()
 
     async def watch(self) -> None:
@@ -59,8 +63,11 @@ class InnerNames:
             self._stale.clear()
             try:
                 await self._renew()
+                self.trouble = ""
             except (OSError, EngineRefused) as error:
-                log.error("the gateway inside the networks could not follow the catalogue: %s", error)
+                if self.trouble != str(error):
+                    log.error("names inside the networks may not be answered: %s", error)
+                self.trouble = str(error)
                 await asyncio.sleep(_AGAIN)
                 self._stale.set()
 

@@ -26,7 +26,7 @@ from services.scaler.admin import care_api
 from services.scaler.admin.api import application
 from services.scaler.admin.care import Care
 from services.scaler.admin.consul_snapshots import ConsulSnapshots
-from services.scaler.admin.hub import Hub
+from services.scaler.admin.hub import Hub, Trouble
 from services.scaler.control.clock import Clock
 from services.scaler.control.journal import Journal, restore
 from services.scaler.control.loop import Control
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PACKAGE = "distributed-ai-hub"
+_INSIDE = "names inside networks"
+_TELL_APART = "another port, name or subnet tells them apart"
+_NAMES_AGAIN = "mend what the engine complains of; it is tried again every two seconds"
 _SHUTDOWN_LIMIT = 30.0
 """Seconds for all replicas to end; what is left then is ended by the supervisor."""
 _IN_VAIN = 1.0
@@ -232,15 +235,21 @@ class ServiceScaler:
     def _gateway(self, connected: bool) -> None:
         log.info("the gateway is %s", "connected" if connected else "gone")
 
-    def _trouble(self) -> str:
-        """What stands between the hub and Consul; empty while nothing does."""
-        return self.registry.trouble if self.registry is not None else ""
+    def _troubles(self) -> list[Trouble]:
+        found = [(_INSIDE, fault, _TELL_APART) for fault in self.mesh.inside_faults]
+        if self._inner is not None and self._inner.trouble:
+            found.append((_INSIDE, self._inner.trouble, _NAMES_AGAIN))
+        if self.registry is not None and self.registry.trouble:
+            found.append(("consul", self.registry.trouble, "nothing else waits for it"))
+        return found
 
     async def _serve_admin(self, listener: socket.socket) -> None:
-        hub = Hub(self.layout, self.config.edge, self.control, self.driver, self.reloader, self._look_at, self._trouble)
+        hub = Hub(
+            self.layout, self.config.edge, self.control, self.driver, self.reloader, self._look_at, self._troubles
+        )
         own, consul = version(_PACKAGE), ConsulSnapshots.of(os.environ)
         care = Care(self.layout, self.control, self.driver, self.mesh, keeping_of(self.driver), own, consul)
-        app = application(hub, lambda named: care_api.routes(care, self.control, named))
+        app = application(hub, lambda named: care_api.routes(care, self.control, named, lambda: hub.fault))
         self._admin = web.AppRunner(app, access_log=None)
         await self._admin.setup()
         await web.SockSite(self._admin, listener).start()

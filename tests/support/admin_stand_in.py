@@ -34,6 +34,10 @@ class StandIn:
         """Services that will not rest, and why."""
         self.wakes: dict[str, Answer] = {}
         """Answers to `wake` other than a plain success."""
+        self.restarts: dict[str, Answer] = {}
+        """The same of `restart`."""
+        self.faulty = False
+        """The catalogue's files have a fault."""
 
     def answer(self, method: str, target: str) -> Answer:
         self.asked.append(f"{method} {target}")
@@ -74,8 +78,12 @@ class StandIn:
                 return 200, {"state": service["state"], "reason": "why not", "use": ["pinned"], "decisions": [decision]}
             case "POST", "wake" if name in self.wakes:
                 return self.wakes[name]
-            case "POST", "wake" | "restart":
+            case "POST", "wake":
                 service["state"] = "ready"
+            case "POST", "restart" if name in self.restarts:
+                return self.restarts[name]
+            case "POST", "restart":
+                service["state"] = "ready" if float(query["wait"]) else "draining"
             case "POST", "sleep" if name in self.in_use:
                 return 409, _error(
                     "in-use", f"{name} stays awake: {self.in_use[name]}", remedy="it rests when that is over"
@@ -136,6 +144,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         status, body = self.server.hub.answer(self.command, self.path)
         self.send_response(status)
+        if self.server.hub.faulty and self.path.startswith("/v1/services/"):
+            self.send_header("x-aihub-catalogue", "faulty")
         self.end_headers()
         self.wfile.write(json.dumps(body).encode())
 

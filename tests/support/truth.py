@@ -53,6 +53,8 @@ class Program:
     gone: bool = False
     by_hand: bool = False
     """Somebody else has ended it."""
+    left: bool | None = None
+    """Of one that has failed: whether whoever runs it leaves it so; None before anybody was told."""
     stopping: bool = False
     in_flight: set[int] = field(default_factory=set)
     told_ready: bool = False
@@ -102,9 +104,11 @@ class Truth:
         """When the fleet last learned of a use that no policy can overlook."""
         self.released_at: dict[str, float] = {}
         self.put_down: dict[str, float] = {}
-        """Always on, and ended by somebody else or of itself as a task, since when; until it is started or appears."""
+        """Always on, and ended by somebody else or of itself for good, since when; until it is started or appears."""
         self.finished: set[str] = set()
         """Tasks among these that have done their work."""
+        self.left: set[str] = set()
+        """Among these, what failed and by its entry is not started again."""
         self.asked: dict[str, float] = {}
         """When somebody last asked for a service, by whatever means."""
         self.stirred: dict[str, float] = {}
@@ -122,18 +126,23 @@ class Truth:
         """Whatever had ended it holds no longer."""
         self.put_down.pop(service, None)
         self.finished.discard(service)
+        self.left.discard(service)
 
     def may_finish(self, service: str) -> bool:
         spec = self.catalog.services.get(service)
         return spec is not None and spec.may_finish
 
-    def _forget_changed_tasks(self, catalog: Catalog) -> None:
+    def _forget_changed_ends(self, catalog: Catalog) -> None:
         for name in list(self.finished):
             before, now = self.catalog.services.get(name), catalog.services.get(name)
             if before is None or now is None or not now.may_finish or now.digest != before.digest:
                 self.up_again(name)
+        for name in list(self.left):
+            before, now = self.catalog.services.get(name), catalog.services.get(name)
+            if before is None or now is None or now.lazy or now.digest != before.digest:
+                self.up_again(name)
 
-    def _always_on(self, service: str) -> bool:
+    def always_on(self, service: str) -> bool:
         spec = self.catalog.services.get(service)
         return spec is not None and not spec.lazy
 
@@ -168,10 +177,10 @@ class Truth:
                     if self.counted(name):
                         self.uses[name] = self.now
             case CatalogLoaded():
-                self._forget_changed_tasks(event.catalog)
+                self._forget_changed_ends(event.catalog)
                 self.catalog, self.unavailable = event.catalog, event.unavailable
                 self.stirred = dict.fromkeys(event.catalog.services, self.now)
-                self.put_down = {name: at for name, at in self.put_down.items() if self._always_on(name)}
+                self.put_down = {name: at for name, at in self.put_down.items() if self.always_on(name)}
                 for name in [name for name in self.pins if name not in event.catalog.services]:
                     self.old_pins[name] = self.pins.pop(name)
             case PinSet() if event.service in self.catalog.services:
@@ -179,8 +188,9 @@ class Truth:
                 self.asked[event.service] = self.now
             case Unpinned():
                 self.pins.pop(event.service, None)
-            case PrepareFailed() if event.not_ours and self._always_on(event.service):
+            case PrepareFailed() if event.not_ours and self.always_on(event.service):
                 self.put_down[event.service] = self.now
+                self.left.discard(event.service)
             case Pruned():
                 self.installed.pop(event.service, None)
             case ShutdownAsked():
@@ -196,8 +206,9 @@ class Truth:
                     if event.finished:
                         self.finished.add(program.service)
                         self.put_down[program.service] = self.now
-                    if event.by_hand and self._always_on(program.service):
+                    if event.by_hand and self.always_on(program.service):
                         self.put_down[program.service] = self.now
+                    self._is_left(program, event)
                 program.told_gone = True
             case ResumeFailed():
                 program.told_over = True
@@ -227,9 +238,15 @@ class Truth:
             case _:
                 pass
 
-    def _learn_of_failure(self, program: Program, event: StartFailed) -> None:
-        if event.by_hand and not program.told_over and self._always_on(program.service):
+    def _is_left(self, program: Program, event: Exited | StartFailed) -> None:
+        if event.left and not program.told_over and self.always_on(program.service):
+            self.left.add(program.service)
             self.put_down[program.service] = self.now
+
+    def _learn_of_failure(self, program: Program, event: StartFailed) -> None:
+        if event.by_hand and not program.told_over and self.always_on(program.service):
+            self.put_down[program.service] = self.now
+        self._is_left(program, event)
         if event.by_hand and program.service not in self.interrupted:
             self.interrupted.add(program.service)
             self.forgiven = program.service

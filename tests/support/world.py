@@ -237,7 +237,8 @@ class World(Truth):
                 if self.may_finish(program.service) and not program.by_hand and self.random.random() < 0.3:
                     self.tell(Exited(effect.replica, "exit code 0", finished=True))
                     return Ready(effect.replica, effect.attempt)
-                return StartFailed(effect.replica, effect.attempt, "it died", program.by_hand)
+                left = self._is_left_so(program)
+                return StartFailed(effect.replica, effect.attempt, "it died", program.by_hand, left)
             program.listening = True
             return Ready(effect.replica, effect.attempt)
 
@@ -386,9 +387,15 @@ class World(Truth):
         def told() -> None:
             if not program.told_gone:
                 task = program.told_ready and not program.by_hand and self.may_finish(program.service)
-                self.tell(Exited(replica, "exit code", program.by_hand, task and self.random.random() < 0.5))
+                done = task and self.random.random() < 0.5
+                self.tell(Exited(replica, "exit code", program.by_hand, done, not done and self._is_left_so(program)))
 
         self._later(self.random.choice((0.0, 0.005, 0.5)), told)
+
+    def _is_left_so(self, program: Program) -> bool:
+        if program.left is None:
+            program.left = not program.by_hand and self.always_on(program.service) and self.random.random() < 0.4
+        return program.left
 
     def stop_by_hand(self, replica: str) -> None:
         """Somebody else ends it while it starts: the start that is awaited tells it."""
@@ -477,6 +484,7 @@ class World(Truth):
         if self.closing:
             self.put_down.clear()
             self.finished.clear()
+            self.left.clear()
         self.closing = False
         for replica in [r for r, program in self.programs.items() if program.gone or not program.endpoints]:
             del self.programs[replica]

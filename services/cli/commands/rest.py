@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import click
 
-from services.cli import options, words
+from services.cli import options, progress, words
 from services.cli.hub import Hub
 from services.layout import Layout
 
@@ -30,9 +31,27 @@ def sleep(name: str, layout: Layout, to: str) -> None:
 @click.command()
 @options.service_name
 @options.data
-def restart(name: str, layout: Layout) -> None:
-    """Stop an idle service and start it anew. Requests meanwhile are held."""
-    click.echo(f"{name} is {Hub(layout).tell(name, 'restart', patience=45.0)['state']}")
+@click.option("--wait", type=options.Span(), default="10m", show_default=True, help="How long to wait for it.")
+@click.option("--no-wait", is_flag=True, help="Begin the restart and return.")
+def restart(name: str, layout: Layout, wait: float, no_wait: bool) -> None:
+    """Stop an idle service, start it anew and wait until it answers.
+
+    One in use stays as it is; the answer says what uses it. Who asks for it while it starts is held.
+
+    \b
+    Examples:
+      aihub restart chroma
+      aihub restart ollama --no-wait
+    """
+    hub = Hub(layout)
+    began = time.monotonic()
+    seconds = 0.0 if no_wait else wait
+    with progress.shown(hub, name):
+        state = hub.tell(name, "restart", wait=seconds, patience=seconds + 45.0)
+    if no_wait:
+        click.echo(f"{name} is {state['state']}")
+    else:
+        click.echo(progress.ready_text(name, state, time.monotonic() - began))
 
 
 @click.command()

@@ -12,13 +12,14 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from services.scaler.admin.hub import Hub
+from services.scaler.admin.restart import How, restart
 from services.scaler.core.effects import Refuse
 from services.scaler.core.events import (
     PinSet,
     PullAsked,
-    RestartAsked,
     SleepAsked,
     Unpinned,
 )
@@ -29,6 +30,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _GATEWAY_MARKS = ("x-forwarded-proto", "x-request-id", "x-forwarded-for")
 """Envoy sets the first two on everything it forwards."""
 
+FAULTY_HEADER = "x-aihub-catalogue"
+"""`faulty` on the answer to a command that goes by a reading of the catalogue before its files had a fault."""
+
 _LONGEST_WAIT = 3600.0
 _LONGEST_PIN = 10 * 365 * 86400.0
 """Longer than that is for ever, and should be said so."""
@@ -37,7 +41,8 @@ _LONGEST_PIN = 10 * 365 * 86400.0
 def application(hub: Hub, more: Callable[[Callable[[web.Request], str]], Iterable[web.RouteDef]]) -> web.Application:
     """`more`: further routes, made with what tells the service that a request names."""
     api = Api(hub)
-    app = web.Application(middlewares=[_errors, _local_only])
+    app = web.Application(middlewares=[_errors, _local_only, _by_the_files(hub)])
+    app.on_response_prepare.append(_say_what_it_goes_by(hub))
     app.add_routes(more(api.named))
     app.add_routes(
         [
@@ -112,20 +117,24 @@ class Api:
         name, to = self._name(request), request.query.get("to", "paused")
         if to not in ("paused", "stopped"):
             raise ApiError(400, "bad-value", f"to={to}: must be paused or stopped")
-        refused = await self._hub.why_not_sleep(name)
-        if refused:
-            raise ApiError(409, "in-use", f"{name} stays awake: {refused}", remedy="it rests when that is over")
+        if refused := await self._hub.why_not_sleep(name):
+            raise ApiError(409, refused.code, f"{name} stays awake: {refused.reason}", remedy=refused.remedy)
         self._hub.control.post(SleepAsked(name, to))
         await self._hub.until_resting(name, to)
         return web.json_response(self._state(name))
 
     async def restart(self, request: web.Request) -> web.Response:
+        """With `wait`, seconds, the answer comes when it is up again, or tells why it is not."""
         name = self._runnable(request)
-        refused = await self._hub.why_not_restart(name)
-        if refused:
-            raise ApiError(409, "in-use", f"{name} is not restarted: {refused}", remedy="try again when it is idle")
-        self._hub.control.post(RestartAsked(name))
-        return web.json_response(self._state(name), status=202)
+        wait = _seconds(request, "wait", 0.0, most=_LONGEST_WAIT)
+        if refused := await self._hub.why_not_restart(name):
+            raise ApiError(409, refused.code, f"{name} is not restarted: {refused.reason}", remedy=refused.remedy)
+        ended = await restart(self._hub.control, name, wait)
+        if ended.how is How.WAITING and not wait:
+            return web.json_response(self._state(name), status=202)
+        if ended.how is not How.UP:
+            raise ApiError(409 if ended.how is How.STAYED else 503, ended.how.value, ended.reason)
+        return web.json_response(self._state(name))
 
     async def pin(self, request: web.Request) -> web.Response:
         name = self._runnable(request)
@@ -196,6 +205,26 @@ def _seconds(request: web.Request, key: str, default: Any, most: float = float("
         bound = "" if most == float("inf") else f" and at most {most:.0f}"
         raise ApiError(400, "bad-value", f"{key}={text}: must be a number of seconds, at least 0{bound}")
     return value
+
+
+def _by_the_files(hub: Hub) -> Middleware:
+    """Commands, and what they ask, judge by the catalogue's files as they are now: in one place, for all of them."""
+
+    @web.middleware
+    async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith("/v1/"):
+            await hub.catch_up()
+        return await handler(request)
+
+    return handle
+
+
+def _say_what_it_goes_by(hub: Hub) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    async def mark(request: web.Request, response: web.StreamResponse) -> None:
+        if hub.fault and request.path.startswith("/v1/services/"):
+            response.headers[FAULTY_HEADER] = "faulty"
+
+    return mark
 
 
 @web.middleware

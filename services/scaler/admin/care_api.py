@@ -20,9 +20,12 @@ from services.scaler.drivers.base import DriverError
 _PIECE = 1 << 18
 
 
-def routes(care: Care, control: Control, known: Callable[[web.Request], str]) -> list[web.RouteDef]:
-    """`known`: the service that a request names, or ApiError."""
-    api = _CareApi(care, control, known)
+def routes(
+    care: Care, control: Control, known: Callable[[web.Request], str], fault: Callable[[], str] = str
+) -> list[web.RouteDef]:
+    """`known`: the service that a request names, or ApiError. `fault`: why the catalogue is not what its files say;
+    empty while it is."""
+    api = _CareApi(care, control, known, fault)
     return [
         web.get("/v1/kept", api.kept),
         web.get("/v1/services/{name}/data", _told(api.save)),
@@ -33,10 +36,13 @@ def routes(care: Care, control: Control, known: Callable[[web.Request], str]) ->
 
 
 class _CareApi:
-    def __init__(self, care: Care, control: Control, known: Callable[[web.Request], str]) -> None:
+    def __init__(
+        self, care: Care, control: Control, known: Callable[[web.Request], str], fault: Callable[[], str]
+    ) -> None:
         self._care = care
         self._control = control
         self._known = known
+        self._fault = fault
 
     async def kept(self, request: web.Request) -> web.Response:
         """Every service that has data, with what they consist of."""
@@ -92,8 +98,12 @@ class _CareApi:
 
     async def upgrade(self, request: web.Request) -> web.StreamResponse:
         """Lines of JSON: `{"say": …}` while it goes on, at last `{"done": …}` or `{"failed": …}`. Whoever asked may go:
-        what has begun is ended in order."""
+        what has begun is ended in order. Refused while the catalogue's files have a fault: to which version it leads
+        is what they would say."""
         name = self._known(request)
+        if fault := self._fault():
+            message = f"{name} is not upgraded while the catalogue's files have faults\n{fault}"
+            raise ApiError(409, "faulty-catalogue", message, remedy="Mend them first; what runs goes on meanwhile.")
         lines: asyncio.Queue[dict[str, str] | None] = asyncio.Queue()
 
         async def work() -> None:

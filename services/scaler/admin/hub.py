@@ -14,6 +14,8 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from services.catalog.addresses import Edge, addresses
 from services.catalog.model import Service
 from services.layout import Layout
+from services.scaler.admin import refusals
+from services.scaler.admin.refusals import Refusal
 from services.scaler.control import views
 from services.scaler.control.loop import Control
 from services.scaler.control.reload import Reloader
@@ -22,6 +24,9 @@ from services.scaler.core.events import Pruned
 from services.scaler.core.state import Life, ServiceState, World
 from services.scaler.drivers.base import Driver
 from services.scaler.drivers.process.sockets import listeners, listeners_of, owner_of
+
+Trouble = tuple[str, str, str]
+"""For `aihub doctor`: the part, what is wrong, what mends it."""
 
 _SLEEP_PATIENCE = 15.0
 """Seconds a `sleep` command waits for the rest it asked for."""
@@ -49,12 +54,11 @@ class Hub:
         driver: Driver,
         reloader: Reloader,
         look_at: Callable[[str], Awaitable[None]],
-        trouble: Callable[[], str] = str,
+        troubles: Callable[[], Sequence[Trouble]] = tuple,
     ) -> None:
-        """`look_at`: reads traffic and size of one service now. `trouble`: what stands between the hub and its
-        registry, empty while nothing does."""
+        """`look_at`: reads traffic and size of one service now. `troubles`: what is wrong beyond the services."""
         self.layout = layout
-        self._trouble = trouble
+        self._troubles = troubles
         self.edge = edge
         self.control = control
         self._driver = driver
@@ -64,6 +68,16 @@ class Hub:
     @property
     def world(self) -> World:
         return self.control.fleet.world
+
+    async def catch_up(self) -> None:
+        """Go by the catalogue's files as they are now, unless they have a fault. Before each question and command:
+        whoever has just changed an entry means what it says now."""
+        await self._reloader.catch_up()
+
+    @property
+    def fault(self) -> str:
+        """Why the catalogue's files as they are now are not what the hub goes by; empty while they are."""
+        return self._reloader.fault
 
     def status(self) -> dict[str, Any]:
         """The whole of `aihub status --json`."""
@@ -79,7 +93,7 @@ class Hub:
             "processes": self._processes(),
             "budget": views.budget(self.world),
             "listen": f"{self.edge.host}:{self.edge.port}",
-            "catalog": {"files": list(self.world.catalog.files), "fault": self._reloader.fault or None},
+            "catalog": {"files": list(self.world.catalog.files), "fault": self.fault or None},
         }
 
     def _with_containers(self, status: dict[str, Any]) -> dict[str, Any]:
@@ -107,13 +121,13 @@ class Hub:
             ],
         }
 
-    async def why_not_sleep(self, name: str) -> str:
+    async def why_not_sleep(self, name: str) -> Refusal | None:
         await self._look_at(name)
-        return ", ".join(resting.against_sleep(self.world, self.world.services[name]))
+        return refusals.of_sleep(self.world, self.world.services[name])
 
-    async def why_not_restart(self, name: str) -> str:
+    async def why_not_restart(self, name: str) -> Refusal | None:
         await self._look_at(name)
-        return ", ".join(resting.against_restart(self.world, self.world.services[name]))
+        return refusals.of_restart(self.world, self.world.services[name])
 
     async def until_resting(self, name: str, to: str) -> None:
         """Wait until no replica serves (with `stopped`: none is left), or for a short while."""
@@ -145,7 +159,7 @@ class Hub:
 
     def checks(self) -> list[dict[str, Any]]:
         """What `aihub doctor` shows of the running hub."""
-        fault = self._reloader.fault
+        fault = self.fault
         found = [
             {
                 "name": "catalogue",
@@ -156,8 +170,8 @@ class Hub:
         ]
         for name, detail, ok, remedy in self._driver.describe():
             found.append({"name": name, "ok": ok, "detail": detail, "remedy": remedy})
-        if trouble := self._trouble():
-            found.append({"name": "consul", "ok": False, "detail": trouble, "remedy": "nothing else waits for it"})
+        for part, detail, remedy in self._troubles():
+            found.append({"name": part, "ok": False, "detail": detail, "remedy": remedy})
         found += self._lost_ports()
         for service in self.world.services.values():
             if service.failure:

@@ -49,7 +49,7 @@ from services.scaler.core.events import (
     Stopped,
     Withdrawn,
 )
-from services.scaler.drivers.base import Driver, DriverError, Finished, Interrupted, NotOurs
+from services.scaler.drivers.base import Driver, DriverError, Finished, Interrupted, Left, NotOurs
 from services.scaler.mesh.base import Busy, Mesh, Superseded
 
 log = logging.getLogger(__name__)
@@ -168,6 +168,8 @@ class Executor:
             await self._driver.ready(spec, effect.replica)
         except Interrupted as error:
             return StartFailed(effect.replica, effect.attempt, str(error), by_hand=True)
+        except Left as error:
+            return StartFailed(effect.replica, effect.attempt, str(error), left=True)
         except Finished as error:
             self._post(Exited(effect.replica, str(error), finished=True))
         return Ready(effect.replica, effect.attempt)

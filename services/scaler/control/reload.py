@@ -36,6 +36,7 @@ class Reloader:
         self._reader = reader
         self._take = take
         self._seen: Marks = ()
+        self._turn = asyncio.Lock()
         self.fault = ""
         """Why the files as they are now were not taken in; empty while they are."""
 
@@ -49,10 +50,18 @@ class Reloader:
         """Look for ever; ends when cancelled."""
         while True:
             await asyncio.sleep(INTERVAL)
-            if _marks([mark[0] for mark in self._seen]) != self._seen:
-                await self.reload()
+            if not await self.catch_up():
+                await asyncio.sleep(_AGAIN)
 
-    async def reload(self) -> None:
+    async def catch_up(self) -> bool:
+        """Take in what the files say now, where they have changed since they were read; `fault` says why that could
+        not be done. False where it is to be tried again though the files stay as they are. Raises nothing."""
+        async with self._turn:
+            if _marks([mark[0] for mark in self._seen]) == self._seen:
+                return True
+            return await self._reload()
+
+    async def _reload(self) -> bool:
         # Marks are taken before reading: a file that changes meanwhile is read again.
         before = _marks([mark[0] for mark in self._seen])
         try:
@@ -60,18 +69,18 @@ class Reloader:
         except CatalogError as error:
             self._seen, self.fault = before, str(error)
             log.error("the catalogue has faults; the last good one stays in force\n%s", error)
-            return
+            return True
         try:
             self._take(catalog)
         except OSError as error:
             self.fault = f"the catalogue could not be taken in, and is tried again until it can: {error}"
             log.error("%s", self.fault)
-            await asyncio.sleep(_AGAIN)
-            return
+            return False
         kept = {mark[0]: mark for mark in before}
         self._seen = tuple(kept.get(mark[0], mark) for mark in _marks(catalog.files))
         self.fault = ""
         log.info("took in the catalogue: %d services from %d files", len(catalog.services), len(catalog.files))
+        return True
 
 
 def _marks(files: Sequence[str]) -> Marks:

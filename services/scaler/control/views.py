@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from services.scaler.core import admission, resting
+from services.scaler.core import admission, resting, waking
 from services.scaler.core.state import Life, Preparation, ServiceState, World
 from services.scaler.mesh.base import ServiceView
 
@@ -46,9 +46,9 @@ def reason(world: World, service: ServiceState) -> str:
     if service.no_room:
         return service.no_room
     if service.failure and not service.replicas:
-        return service.failure
+        return f"{service.failure} ({waking.LEFT})" if service.left else service.failure
     if service.put_down and not service.replicas:
-        return "ended by somebody else, or not begun yet: left so until somebody asks for it"
+        return f"ended by somebody else, or not begun yet: {waking.LEFT}"
     if service.finished and not service.replicas:
         return "it has done its work"
     if service.in_life(Life.READY):

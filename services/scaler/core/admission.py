@@ -188,7 +188,7 @@ def _start(world: World, service: ServiceState, need: int) -> None:
     )
     service.next_ordinal += 1
     world.add_replica(service, replica)
-    service.put_down = service.finished = False
+    service.put_down = service.finished = service.left = False
     world.decide(service.name, "start", f"{len(service.demands)} waiting, {_size(need)} reserved")
     world.emit(Start(replica.id, service.name, replica.attempt))
     world.touch(*service.needs)  # from now on they have to be up

@@ -145,6 +145,8 @@ class StartFailed:
     reason: str
     by_hand: bool = False
     """Somebody else has ended it, which says nothing about the program."""
+    left: bool = False
+    """It ended of itself, and whoever runs it leaves it so: its entry asks for no restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,8 @@ class Exited:
     """Somebody else has ended it, which says nothing about the program."""
     finished: bool = False
     """It has done its work."""
+    left: bool = False
+    """It has failed, and whoever runs it leaves it so: its entry asks for no restart."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,7 +220,7 @@ class Fleet:
         unless the hub was ended in order since. What runs is what was found."""
         if self.world.closing:
             for service in self.world.services.values():
-                service.put_down = service.finished = False
+                service.put_down = service.finished = service.left = False
         self._clear()
         self.world.budget = dict(event.budget)
         self._catalog(CatalogLoaded(event.catalog, event.unavailable))
@@ -267,16 +267,17 @@ def _replace(service: ServiceState, spec: Service) -> None:
         service.failures, service.failure, service.retry_at = 0, "", 0.0
         service.prepare_attempt = 0
         service.preparation, service.progress = Preparation.UNKNOWN, None
-        service.finished = False
+        service.finished = service.left = False
     service.spec = spec
     service.put_down = service.put_down and not spec.lazy
+    service.left = service.left and not spec.lazy
     service.finished = service.finished and spec.may_finish
 
 
 def _retire(world: World, service: ServiceState) -> None:
     service.retired = True
     service.waking = service.pulling = service.forced = service.restarting = False
-    service.put_down = service.finished = False
+    service.put_down = service.finished = service.left = False
     world.leave_queue(service)
     world.refuse_all(service, Refusal.UNAVAILABLE, f"{service.name} is no longer in the catalogue", 60.0)
     if not service.replicas:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.catalog.model import Service
 from services.scaler.core import admission, needing, resting, waking
-from services.scaler.core.effects import Pause, Watch, Withdraw
+from services.scaler.core.effects import Pause, Refusal, Watch, Withdraw
 from services.scaler.core.events import (
     Adopted,
     Deaf,
@@ -101,6 +101,7 @@ def start_failed(world: World, event: StartFailed) -> None:
         world.touch(service.name, *service.dependents)
     else:
         service.put_down = event.by_hand and not service.spec.lazy
+        service.left = event.left and not service.spec.lazy
         waking.fail(world, service, event.reason)
 
 
@@ -113,9 +114,10 @@ def exited(world: World, event: Exited) -> None:
     if replica.life in (Life.STARTING, Life.RESUMING):
         # The outcome that is awaited will tell; a success that was on its way already is none any more.
         replica.dead, replica.reason, replica.by_hand = True, event.reason, event.by_hand
-        replica.finished = event.finished
+        replica.finished, replica.left = event.finished, event.left
         return
-    replica.reason, replica.by_hand, replica.finished = event.reason, event.by_hand, event.finished
+    replica.reason, replica.by_hand = event.reason, event.by_hand
+    replica.finished, replica.left = event.finished, event.left
     _ended(world, service, replica)
 
 
@@ -248,7 +250,7 @@ def adopted(world: World, event: Adopted) -> None:
         adopted=True,
         unproven=event.phase == "paused",
     )
-    service.finished = False
+    service.finished = service.left = False
     world.add_replica(service, replica)
     ordinal = event.replica.rpartition("-")[2]
     service.next_ordinal = max(service.next_ordinal, int(ordinal) + 1 if ordinal.isdigit() else 1)
@@ -330,6 +332,8 @@ def _ended(world: World, service: ServiceState, replica: Replica) -> None:
         _clear_away(world, service, replica)
     elif replica.finished:
         _finished(world, service, replica)
+    elif replica.left and not service.spec.lazy:
+        _left(world, service, replica)
     else:
         world.decide(service.name, "crashed", replica.reason)
         _clear_away(world, service, replica)
@@ -341,17 +345,32 @@ def _by_somebody_else(world: World, service: ServiceState, reason: str, when: st
     service.put_down = not service.spec.lazy
     if service.put_down and not service.demands:
         waking.end_wake(world, service)
-    left = ", and left so until somebody asks for it" if service.put_down else ""
+    left = f", and {waking.LEFT}" if service.put_down else ""
     world.decide(service.name, "ended", f"by somebody else{when}{left}: {reason}")
 
 
 def _finished(world: World, service: ServiceState, replica: Replica) -> None:
-    """What waits for its end goes on; it is begun again when somebody asks for it, or with the next hub."""
+    """What waits for its end goes on; it is begun again when somebody asks for it, or with the next hub. Who waited for
+    it to serve would have it done again and again."""
     service.finished, service.failure, service.failures, service.retry_at = True, "", 0, 0.0
-    if not service.demands:
-        waking.end_wake(world, service)
+    waking.end_wake(world, service)
+    world.refuse_all(service, Refusal.FAILED, f"{replica.reason}: it has done its work, and serves nobody", 60.0)
     world.decide(service.name, "finished", replica.reason)
     _clear_away(world, service, replica)
+
+
+def _left(world: World, service: ServiceState, replica: Replica) -> None:
+    """It failed, and whoever runs it does not start it again, as its entry has it. Who waits for it to serve or to
+    succeed is told; all others may ask for it anew at once."""
+    service.left = True
+    _clear_away(world, service, replica)
+    if service.demands or needing.success_awaited(world, service):
+        waking.fail(world, service, replica.reason)
+        return
+    world.decide(service.name, "failed", f"{replica.reason} ({waking.LEFT})")
+    service.failure, service.retry_at = replica.reason, 0.0
+    waking.end_wake(world, service)
+    _count_crash(world, service, replica.reason)
 
 
 def _clear_away(world: World, service: ServiceState, replica: Replica) -> None:

@@ -70,6 +70,15 @@ def waiting_for(world: World, service: ServiceState) -> Iterator[ServiceState]:
         open_ends += [world.services[name] for name in waking]
 
 
+def success_awaited(world: World, service: ServiceState) -> bool:
+    """Whether a wake under way waits for the service to do its work and end."""
+    return any(
+        one.service == service.name and one.condition is Condition.COMPLETED
+        for other in waiting_for(world, service)
+        for one in other.spec.depends_on
+    )
+
+
 def blocked(world: World, service: ServiceState, *, forced: bool = False) -> tuple[Refusal, str, float] | None:
     """Why it can't start for now, because something it depends on can't, however far down; and until when.
     `forced`: back-off does not count."""

@@ -118,6 +118,8 @@ class Replica:
     """Of a dead one: somebody else has ended it."""
     finished: bool = False
     """Of a dead one: it has done its work."""
+    left: bool = False
+    """Of a dead one: it has failed, and by its entry it is not started again."""
     deaf: bool = False
     """It no longer listens: its rest is not taken back, and ends in a stop."""
     unproven: bool = False
@@ -183,6 +185,8 @@ class ServiceState:
     for it."""
     finished: bool = False
     """Its last replica has done its work: no other is begun by itself."""
+    left: bool = False
+    """Always on, and failed, and by its entry not started again: no other is begun before somebody asks for it."""
     timer_at: float = float("inf")
     """Its earliest timer that has not gone off."""
 
@@ -205,7 +209,7 @@ class ServiceState:
     @property
     def at_rest(self) -> bool:
         """Always on by its entry, and yet not to be started before somebody asks for it."""
-        return self.put_down or self.finished
+        return self.put_down or self.finished or self.left
 
     @property
     def min_replicas(self) -> int:

@@ -11,6 +11,9 @@ from services.scaler.core.effects import Prepare, Publish, Refusal, Release, Res
 from services.scaler.core.events import DemandKind
 from services.scaler.core.state import Life, Preparation, Replica, ServiceState, World
 
+LEFT = "left so until somebody asks for it"
+"""Of what is always on by its entry, and yet not begun again by itself."""
+
 
 def look(world: World, service: ServiceState) -> None:
     """Bring one service a step towards what is wanted of it."""
@@ -113,7 +116,8 @@ def fail(world: World, service: ServiceState, reason: str, refusal: Refusal = Re
     service.pulling = False
     for one in needing.waiting_for(world, service):
         one.forced = False  # a command overrides the failures before it, not this one
-    world.decide(service.name, "failed", f"{reason} (next try in {delay:.0f} s)")
+    when = LEFT if service.at_rest else f"next try in {delay:.0f} s"
+    world.decide(service.name, "failed", f"{reason} ({when})")
     _put_off(world, service, refusal, reason, service.retry_at)
     world.touch(service.name)
 

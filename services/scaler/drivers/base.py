@@ -53,6 +53,10 @@ class Finished(StartError):
     pass
 
 
+class Left(StartError):
+    pass
+
+
 class PauseError(DriverError):
     pass
 

@@ -13,6 +13,8 @@ from tests.support.docker_hub import IMAGE, docker, eventually, web
 pytestmark = [pytest.mark.docker, pytest.mark.envoy]
 
 REST = {"idle_timeout": "5m", "stop_after": "15m"}
+FAILS = "import sys; print('tried', flush=True); sys.exit(3)"
+DIES = "import sys, time; print('tried', flush=True); time.sleep(2); sys.exit(3)"
 LONG = "import time; time.sleep(1.5); print('done', flush=True)"
 
 
@@ -46,3 +48,40 @@ async def test_a_task_is_done_once_and_who_waits_for_its_end_starts_after_it(
     for name in tasks:
         assert docker("logs", shop.container(name).id).split() == ["done"], name
         assert hub.status()["services"][name]["state"] == "stopped"
+
+
+async def test_what_fails_and_has_no_restart_is_left_so_and_who_needs_it_has_it_tried_once_more(
+    project: MakeProject, start: StartHub
+) -> None:
+    """As compose has it: `restart: "no"` is not again, `on-failure:2` is twice again, by the engine."""
+    shop = project("shop")
+    shop.write(
+        {
+            "fails": task(FAILS),
+            "dies": task(DIES, restart="no"),
+            "twice": task(FAILS, restart="on-failure:2"),
+            "kept": task(DIES, restart="always"),
+            "svc": web("svc", rests=REST, depends_on=after("fails")),
+            "other": web("other", rests=REST, depends_on=["dies"]),
+        }
+    )
+    hub = start(shop)
+
+    def tries(name: str) -> int:
+        return docker("logs", shop.container(name).id).count("tried")
+
+    await eventually(lambda: tries("kept") >= 4 and tries("twice") >= 3, told=hub.said)
+    assert [tries(name) for name in ("fails", "dies", "twice")] == [1, 1, 3], hub.said()
+    for name in ("fails", "dies", "twice"):
+        told = hub.status()["services"][name]
+        assert (told["state"], "exited with code 3" in told["reason"]) == ("failed", True), told
+    status, _, body = await asyncio.to_thread(hub.ask, "/api/svc/")
+    assert (status, b"fails exited with code 3" in body) == (502, True), body
+    assert tries("fails") == 2
+    # What needs it only to be begun has it begun, and goes on when it is over.
+    assert (await asyncio.to_thread(hub.ask, "/api/other/"))[0] == 200
+    assert tries("dies") == 2
+    await eventually(lambda: shop.container("dies").state == "exited")
+    assert (await asyncio.to_thread(hub.ask, "/api/other/"))[0] == 200
+    assert [tries(name) for name in ("fails", "dies", "twice")] == [2, 2, 3], hub.said()
+    assert "left so until somebody asks for it" in hub.cli("explain", "dies").stdout

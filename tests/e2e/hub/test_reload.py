@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.catalogue import Workshop
 from tests.support.clients import client, together
-from tests.support.hub import Hub
+from tests.support.hub import Hub, HubFailed
 from tests.support.hub_fixtures import StartHub
 
 pytestmark = [pytest.mark.envoy, pytest.mark.process]
@@ -74,6 +74,35 @@ async def test_requests_go_on_without_a_fault_through_twenty_reloads(workshop: W
         assert (await caller.get("svc", "uvicorn")).ok
         assert await work > 20
     assert workshop.starts("svc") == 1
+
+
+async def test_a_command_goes_by_what_the_file_says_at_that_moment(workshop: Workshop, start_hub: StartHub) -> None:
+    services = {"svc": workshop.upstream("svc")}
+    hub = start_hub(services)
+    for number in range(10):
+        services[f"new{number}"] = workshop.upstream(f"new{number}")
+        hub.rewrite(services)
+        hub.command_api("GET", f"/v1/services/new{number}/explain")
+    assert hub.ask("/api/svc/")[0] == 200
+    hub.rewrite({**services, "svc": workshop.upstream("svc", hub={"scaling": {"min_replicas": 1}})})
+    with pytest.raises(HubFailed, match="always on"):
+        hub.command_api("POST", "/v1/services/svc/sleep?to=stopped")
+    hub.rewrite(services)
+    hub.command_api("POST", "/v1/services/svc/sleep?to=stopped")
+
+
+async def test_while_the_file_has_a_fault_commands_go_by_what_it_said_before_and_an_upgrade_is_refused(
+    workshop: Workshop, start_hub: StartHub
+) -> None:
+    hub = start_hub({"svc": workshop.upstream("svc")})
+    hub.catalogue.write_text("services: {svc: {image: 5}}")
+    done = hub.cli("wake", "svc")
+    assert (done.returncode, "said before" in done.stderr) == (0, True), done.stderr
+    refused = hub.cli("upgrade", "svc")
+    assert refused.returncode == 1
+    assert "have faults" in refused.stderr
+    assert f"{hub.catalogue}:1" in refused.stderr
+    assert hub.state("svc") == "ready"
 
 
 async def _keep_asking(hub: Hub, seconds: float) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -69,6 +71,32 @@ async def test_where_nobody_answers_the_caller_is_told_so(hub: Rig, client: aioh
     async with client.get(f"{api}/") as answer:
         assert answer.status == 503
         assert (await answer.json())["error"]["code"] == "unreachable"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("begun", [False, True], ids=["unread", "begun"])
+@pytest.mark.parametrize("cold", [False, True], ids=["warm", "cold"])
+async def test_what_was_sent_to_one_that_ends_is_not_sent_again_and_the_caller_is_told_why(
+    hub: Rig, upstream: Echo, client: aiohttp.ClientSession, api: str, method: str, begun: bool, cold: bool
+) -> None:
+    """To Envoy what was begun and what nobody has read are the same."""
+    actor, right = hub.director.actors[NAME], {"main": upstream.endpoint}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        endpoint = f"127.0.0.1:{listener.getsockname()[1]}"
+        actor.endpoints = {"main": endpoint}
+        if not cold:
+            hub.director.wake(NAME)
+            await hub.seen(endpoint)
+        asking = asyncio.ensure_future(client.request(method, f"{api}/once"))
+        accepted, _ = await asyncio.to_thread(listener.accept)
+        await asyncio.to_thread(accepted.recv, 1000, 0 if begun else socket.MSG_PEEK)
+    actor.endpoints = right
+    accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    accepted.close()
+    async with await asking as answer:
+        assert answer.status == 503
+        assert (await answer.json())["error"]["code"] == "broken-off"
+    assert upstream.seen == []
 
 
 @pytest.mark.parametrize("version", ["--http1.0", "--http1.1", "--http2-prior-knowledge"])

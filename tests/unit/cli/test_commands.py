@@ -106,6 +106,22 @@ def test_a_wake_that_nobody_waits_for_is_no_failure(run: Commands, hub: StandIn)
     assert "hello is waking" in told.output
 
 
+def test_restart_waits_until_it_is_up_again_unless_told_not_to(run: Commands, hub: StandIn) -> None:
+    told = run("restart", "chroma", "--wait", "30s")
+    assert told.exit_code == 0
+    assert "chroma is ready after" in told.stdout
+    assert "POST /v1/services/chroma/restart?wait=30.0" in hub.asked
+    told = run("restart", "chroma", "--no-wait")
+    assert (told.exit_code, told.stdout) == (0, "chroma is draining\n")
+
+
+def test_a_restart_that_does_not_come_up_fails_the_command_with_the_reason(run: Commands, hub: StandIn) -> None:
+    hub.restarts["chroma"] = (503, {"error": {"code": "failed", "message": "chroma does not come up again: exit 3"}})
+    told = run("restart", "chroma")
+    assert told.exit_code == Exit.FAILED
+    assert "exit 3" in told.output
+
+
 def test_sleep_tells_what_keeps_a_service_awake(run: Commands, hub: StandIn) -> None:
     hub.in_use["chroma"] = "2 requests in flight"
     told = run("sleep", "chroma")
@@ -125,6 +141,17 @@ def test_pin_sends_seconds_and_without_a_span_none(run: Commands, hub: StandIn) 
         "POST /v1/services/chroma/pin",
         "POST /v1/services/chroma/unpin",
     ]
+
+
+@pytest.mark.parametrize("verb", ["wake", "sleep", "restart", "explain"])
+def test_a_command_that_goes_by_the_catalogue_before_a_fault_says_so_and_is_done(
+    run: Commands, hub: StandIn, verb: str
+) -> None:
+    hub.faulty = True
+    told = run(verb, "chroma")
+    assert told.exit_code == 0
+    assert told.stderr.count("goes by what they said before") == 1
+    assert "faults" not in run("status").stderr, "the table has a line of its own"
 
 
 @pytest.mark.parametrize("span", ["soon", "8x", "-1h", ""])

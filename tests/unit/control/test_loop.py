@@ -3,57 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from services.catalog.model import Catalog, Port, Scaling, Service
-from services.scaler.control.clock import Clock
-from services.scaler.control.journal import Journal
-from services.scaler.control.loop import Control
+from services.catalog.model import Service
 from services.scaler.core.effects import Refuse, Release
-from services.scaler.core.events import DemandKind, Flow, Restarted, SleepAsked, Traffic
-from services.scaler.core.fleet import Fleet
-from services.scaler.core.state import ServiceState
+from services.scaler.core.events import DemandKind, Flow, SleepAsked, Traffic
 from services.scaler.drivers.base import Interrupted, PauseError, PrepareError, StartError
 from services.scaler.mesh.base import Busy, HeldRequest
-from tests.unit.control.hands import MemoryDriver, MemoryMesh
-
-WEB = Service("web", ports=(Port("main", 80),), scaling=Scaling(idle_timeout=60))
-
-
-class Rig:
-    def __init__(self, folder: Path) -> None:
-        self.driver, self.mesh = MemoryDriver(), MemoryMesh()
-        self.control = Control(Fleet(), Clock(), Journal(folder))
-        self.control.connect(self.driver, self.mesh)
-        self.control.post(Restarted(Catalog({"web": WEB}), {}, {"memory": 4 << 30}))
-
-    @property
-    def web(self) -> ServiceState:
-        return self.control.fleet.world.services["web"]
-
-    def ask(self, number: int) -> None:
-        self.control.demand(HeldRequest(number, "web", "main", DemandKind.REQUEST, 60.0))
-
-    async def until(self, text: str) -> None:
-        def lives() -> str:
-            return ",".join(sorted(replica.life.value for replica in self.web.replicas.values()))
-
-        async with asyncio.timeout(5):
-            await self.control.settled(lambda: lives() == text)
-
-    async def awake(self) -> None:
-        self.ask(1)
-        await self.until("ready")
-
-
-@pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    one = Rig(tmp_path)
-    yield one
-    await one.control.close()
+from tests.unit.control.hands import MemoryDriver
+from tests.unit.control.rig import Rig
 
 
 async def test_a_request_for_a_sleeping_service_is_released_to_where_it_listens(rig: Rig) -> None:

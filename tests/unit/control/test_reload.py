@@ -74,3 +74,22 @@ async def test_what_no_disk_had_room_for_is_taken_in_when_one_has(
         taker.room = True
         assert await taker.taken.get() == {"renamed"}
         assert reloader.fault == ""
+
+
+async def test_who_cannot_wait_for_the_next_look_has_the_files_read_at_once(tmp_path: Path) -> None:
+    taker, file = Taker(), tmp_path / "a.yml"
+    put(file, GOOD % "old")
+    reloader = Reloader([file], CatalogReader(environ={}), taker.take)
+    reloader.first()
+    await reloader.catch_up()
+    assert taker.taken.empty(), "nothing has changed"
+    put(file, GOOD % "renamed")
+    await asyncio.gather(*(reloader.catch_up() for _ in range(3)))
+    assert taker.taken.get_nowait() == {"renamed"}
+    assert taker.taken.empty(), "what several wait for is read once"
+    put(file, "services: [")
+    await reloader.catch_up()
+    assert "a.yml" in reloader.fault
+    put(file, GOOD % "mended")
+    await reloader.catch_up()
+    assert (taker.taken.get_nowait(), reloader.fault) == ({"mended"}, "")

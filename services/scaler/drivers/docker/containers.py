@@ -49,6 +49,16 @@ class Alive:
     """Its own ports that can be called past the gateway: the engine publishes them, or a name leads there."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of a container."""
+
+    manner: str
+    """Ready to follow its name."""
+    for_good: bool = False
+    """It is there, and the engine does not start it again by itself."""
+
+
 class Containers:
     def __init__(self, engine: Engine, book: Book, stacks: Stacks, images: Images, on_made: Callable[[], None]) -> None:
         """`on_made`: called when containers, and maybe volumes and networks with them, have been made."""
@@ -243,13 +253,17 @@ class Containers:
 
     async def manner(self, container: str, *, oom: bool = False) -> str:
         """How it ended, ready to follow its name."""
+        return (await self.ended(container, oom=oom)).manner
+
+    async def ended(self, container: str, *, oom: bool = False) -> Ended:
         try:
             inspected = await self._engine.get(f"containers/{container}/json")
         except EngineRefused:
-            return "is gone: its container was removed"
+            return Ended("is gone: its container was removed")
         except EngineAway as error:
-            return f"is out of reach: {error}"
-        return how(inspected["State"], oom=oom)
+            return Ended(f"is out of reach: {error}")
+        state = inspected["State"]
+        return Ended(how(state, oom=oom), for_good=not (state.get("Running") or state.get("Restarting")))
 
     async def last_words(self, container: str) -> str:
         """The end of what it logged, ready to follow a reason; empty where it said nothing."""

@@ -20,6 +20,7 @@ from services.scaler.core.events import Adopted, Measured, ReplicaId
 from services.scaler.drivers.background import Background
 from services.scaler.drivers.base import (
     DriverError,
+    Left,
     PauseError,
     Post,
     PrepareError,
@@ -240,11 +241,13 @@ class DockerDriver:
 
     async def _died(self, service: Service, live: Replica, when: str) -> StartError:
         live.stopping = True
-        manner = await self._containers.manner(live.record.container, oom=live.oom)
+        ended = await self._containers.ended(live.record.container, oom=live.oom)
         words = await self._containers.last_words(live.record.container)
         self._leave(live)
-        kind = replicas.kind_of_end(service, manner, by_hand=live.was_told_to_end())
-        return kind(f"{service.name} {manner} {when}{words}")
+        kind = replicas.kind_of_end(service, ended, by_hand=live.was_told_to_end())
+        if kind is Left:
+            self._hands.reappears(live.record.container)
+        return kind(f"{service.name} {ended.manner} {when}{words}")
 
     # -- rest ----------------------------------------------------------------------------------------------------------
 

@@ -89,15 +89,19 @@ class Hands:
             return
         if live.stopping or live.record.phase is Phase.STARTING:
             return  # Whoever waits for its end or its readiness sees it there.
+        may_be_echo = live.may_be_echo(change.what)
         match change.what:
             case What.ENDED | What.REMOVED:
                 self._spawn(self._bury(live))
-            case What.PAUSED if live.may_be_echo():
-                self._spawn(self._frozen(live))
             case What.PAUSED:
-                self._meddled(live, "paused", live.record.phase is Phase.PAUSED)
+                live.saw(change.what)
+                if may_be_echo:
+                    self._spawn(self._frozen(live))
+                else:
+                    self._meddled(live, "paused", live.record.phase is Phase.PAUSED)
             case What.UNPAUSED:
-                self._spawn(self._thawed(live))
+                live.saw(change.what)
+                self._spawn(self._thawed(live, _ECHO_OVER if may_be_echo else _THAWED_TO_END))
             case _:
                 pass
 
@@ -109,9 +113,9 @@ class Hands:
         if now is not None and now.state is State.PAUSED and not (live.ended.done() or live.stopping):
             self._meddled(live, "paused", live.record.phase is Phase.PAUSED)
 
-    async def _thawed(self, live: Replica) -> None:
+    async def _thawed(self, live: Replica, wait: float) -> None:
         """To stop a frozen container the engine thaws it first, and says afterwards what it was told."""
-        await asyncio.sleep(_ECHO_OVER if live.may_be_echo() else _THAWED_TO_END)
+        await asyncio.sleep(wait)
         now = self._book.get(live.record.container)
         runs = now is not None and now.state is State.RUNNING
         if runs and not (live.ended.done() or live.stopping or live.was_told_to_end()):
@@ -130,15 +134,25 @@ class Hands:
         if by_hand:
             live.unwatch()  # its end says nothing about how it bears a pause
         # Until the news is out requests still go to its address: nothing is asked one after the other.
-        manner, words = await asyncio.gather(
-            self._containers.manner(live.record.container, oom=live.oom),
+        ended, words = await asyncio.gather(
+            self._containers.ended(live.record.container, oom=live.oom),
             self._containers.last_words(live.record.container),
         )
         if self._roster.get(live.id) is live:
-            self._gone(live, manner)
+            self._gone(live, ended.manner)
             service = self._roster.service_by_name(live.record.service)
-            finished = service is not None and not by_hand and replicas.has_finished(service, manner)
-            self._post(Exited(live.id, f"{live.record.service} {manner}{words}", by_hand, finished))
+            finished = left = False
+            if service is not None and not by_hand:
+                finished, left = replicas.has_finished(service, ended.manner), replicas.is_left(service, ended)
+            self._post(Exited(live.id, f"{live.record.service} {ended.manner}{words}", by_hand, finished, left))
+            if left:
+                self.reappears(live.record.container)
+
+    def reappears(self, container: str) -> None:
+        """The engine may have started it again while its end was still being told."""
+        now = self._book.get(container)
+        if now is not None and now.runs and self._roster.on(container) is None:
+            self.appears(now)
 
     def look_again(self) -> None:
         """The engine was away: what seems to run as before may have been ended and started anew meanwhile."""

@@ -80,6 +80,7 @@ class Names:
         folder = self.holders.folder if self.holders is not None else ""
         made = InnerGateways(self._engine, self._images, self._layout, binary, bootstrap, namespaces=folder)
         self._watch.also.append(made.changed)
+        self._watch.networks.append(made.network_changed)
         self._watch.reconnected.append(made.look)
         return made
 

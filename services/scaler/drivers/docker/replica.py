@@ -40,6 +40,8 @@ class Replica:
         """Events that will come of what we did ourselves: they are no news."""
         self._acted_at = float("-inf")
         """When a verb of ours on it was last answered."""
+        self._seen_at: dict[What, float] = {}
+        """When it was last frozen and thawed, by whomever."""
         self.meddled = False
         """Somebody else froze or thawed it, and that has been told."""
         self.oom = False
@@ -108,6 +110,7 @@ class Replica:
         try:
             done = await verb(self.record.container)
         finally:
+            self.saw(what)
             self._acted_at = asyncio.get_running_loop().time()
             if done:
                 word.until = self._acted_at + _TOLD_WITHIN
@@ -127,10 +130,15 @@ class Replica:
         """Events may have been lost, and a listing has told what they left: deeds that are done have none to come."""
         self._expected = [word for word in self._expected if word.until == float("inf")]
 
-    def may_be_echo(self) -> bool:
-        """Whether a verb of ours was answered so lately that the engine may still tell of a state before it: it takes
-        in its runtime's own news late, and believes them."""
-        return asyncio.get_running_loop().time() - self._acted_at < _ECHO
+    def saw(self, what: What) -> None:
+        """It was frozen or thawed just now, by whomever."""
+        self._seen_at[what] = asyncio.get_running_loop().time()
+
+    def may_be_echo(self, what: What) -> bool:
+        """Whether the engine may tell of a state before a verb of ours that was answered lately: it takes in its
+        runtime's own news late, and believes them. It can only tell again what had come about as lately."""
+        last = min(self._acted_at, self._seen_at.get(what, float("-inf")))
+        return asyncio.get_running_loop().time() - last < _ECHO
 
 
 def _runs(pid: int) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.catalog.model import Service
-from services.scaler.drivers.base import Finished, Interrupted, StartError
+from services.scaler.drivers.base import Finished, Interrupted, Left, StartError
+from services.scaler.drivers.docker.containers import Ended
 from services.scaler.drivers.docker.replica import Replica
 
 _DONE = "exited with code 0"
@@ -77,8 +78,17 @@ def has_finished(service: Service, manner: str) -> bool:
     return service.may_finish and manner == _DONE
 
 
-def kind_of_end(service: Service, manner: str, *, by_hand: bool) -> type[StartError]:
+def is_left(service: Service, ended: Ended) -> bool:
+    """Whether the hub leaves it so: what is not on demand is begun again by the engine, as often as its entry says."""
+    if service.lazy or has_finished(service, ended.manner):
+        return False
+    return ended.for_good or service.ends  # with `on-failure` the engine tries again, and then no more
+
+
+def kind_of_end(service: Service, ended: Ended, *, by_hand: bool) -> type[StartError]:
     """What the end of a container is to those who wait for it to become ready."""
     if by_hand:
         return Interrupted
-    return Finished if has_finished(service, manner) else StartError
+    if has_finished(service, ended.manner):
+        return Finished
+    return Left if is_left(service, ended) else StartError

@@ -21,7 +21,8 @@ from pathlib import Path
 from services.layout import Layout
 from services.scaler.drivers.docker import intents
 from services.scaler.drivers.docker.engine import Engine, EngineRefused
-from services.scaler.drivers.docker.gateways import namespaces_mount, pack
+from services.scaler.drivers.docker.gateway_image import pack
+from services.scaler.drivers.docker.gateways import namespaces_mount
 from services.scaler.drivers.docker.images import Images
 from services.scaler.drivers.docker.keeper import DATA, mark
 from services.scaler.drivers.docker.output import last_lines

@@ -20,10 +20,10 @@ from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefu
 log = logging.getLogger(__name__)
 
 _EVENTS = {
-    "type": ["container", "image"],
+    "type": ["container", "image", "network"],
     "event": [
         *("create", "start", "kill", "die", "pause", "unpause", "destroy", "rename", "oom", "health_status"),
-        *("delete", "untag", "tag", "pull", "load", "import"),
+        *("delete", "untag", "tag", "pull", "load", "import", "disconnect"),
     ],
 }
 _BACK_OFF = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
@@ -43,6 +43,8 @@ class Watch:
         self._task: asyncio.Task[None] | None = None
         self.also: list[Callable[[Mapping[str, Any]], None]] = []
         """Told every event of a container as it comes, also of those that are no compose service."""
+        self.networks: list[Callable[[Mapping[str, Any]], None]] = []
+        """Told every event of a network: made, removed, a container taken from it."""
         self.reconnected: list[Callable[[], None]] = []
         """Told when the stream has begun anew: events may have been lost."""
         self.connected = asyncio.Event()
@@ -103,6 +105,9 @@ class Watch:
     def _take(self, event: dict[str, Any]) -> None:
         if event.get("Type") == "image":
             self._on_images()
+        elif event.get("Type") == "network":
+            for listener in self.networks:
+                listener(event)
         elif event.get("Type") == "container":
             for listener in self.also:
                 listener(event)

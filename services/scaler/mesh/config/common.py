@@ -149,6 +149,23 @@ JUST_ADDED: Json = {
 """For a few milliseconds a new service has its routes already and its cluster not yet."""
 
 
+BROKEN_OFF: Json = {
+    "filter": {"response_flag_filter": {"flags": ["UC", "UR"]}},
+    "body_format_override": {
+        "json_format": {
+            "error": {
+                "code": "broken-off",
+                "message": "the service broke off before it answered; it may have begun, so it was not asked again",
+            }
+        }
+    },
+}
+"""A replica died under a request that was on its way to it, or closed the connection."""
+
+COMPLAINTS: tuple[Json, ...] = (TOO_LARGE_TO_REPEAT, JUST_ADDED, BROKEN_OFF)
+"""Replies of Envoy's own, in words for people."""
+
+
 # Quiet: neither a program nor its client shall notice Envoy, and clients' own x-envoy-* headers mean nothing.
 # Without counters per status code and the histogram of each cluster, a warm request costs 2 % less.
 ROUTER = extension(
@@ -173,7 +190,7 @@ def connection_manager(stat_prefix: str, *, filters: Sequence[Json] = (), **fiel
             "initial_connection_window_size": CONNECTION_WINDOW_BYTES,
         },
         "http_filters": [*filters, ROUTER],
-        "local_reply_config": {"mappers": [TOO_LARGE_TO_REPEAT, JUST_ADDED]},
+        "local_reply_config": {"mappers": list(COMPLAINTS)},
         **fields,
     }
     name = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"

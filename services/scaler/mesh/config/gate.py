@@ -35,7 +35,7 @@ def gate_listener(place: Place) -> Json:
         filters=[_ext_authz()],
         early_header_mutation_extensions=[_no_destination()],
         route_config=_routes(),
-        local_reply_config={"mappers": [common.TOO_LARGE_TO_REPEAT, _nobody_there(), *mappers]},
+        local_reply_config={"mappers": [common.TOO_LARGE_TO_REPEAT, _nobody_there(), common.BROKEN_OFF, *mappers]},
     )
     return {
         "name": "gate",

@@ -18,7 +18,7 @@ LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
 
 
 def edge_listener(place: Place) -> Json:
-    nowhere = {"mappers": [common.TOO_LARGE_TO_REPEAT, common.JUST_ADDED, _NO_ROUTE]}
+    nowhere = {"mappers": [*common.COMPLAINTS, _NO_ROUTE]}
     chain: Json = {"filters": [_manager(place, "edge", RDS_FILE, local_reply_config=nowhere)]}
     if place.tls is not None:
         chain["transport_socket"] = _tls(*place.tls)

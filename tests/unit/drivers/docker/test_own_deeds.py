@@ -81,3 +81,24 @@ async def test_events_that_were_lost_are_waited_for_only_of_deeds_under_way() ->
     assert live.counts_off(What.UNPAUSED)
     answer.set()
     await thawing
+
+
+async def test_only_what_came_about_lately_can_be_told_once_more_behind_a_verb_of_ours() -> None:
+    live = made()
+    live.saw(What.PAUSED)
+    assert not live.may_be_echo(What.PAUSED), "nothing of ours was done: it is somebody's second freeze"
+    await live.ours(What.UNPAUSED, acted)
+    assert live.may_be_echo(What.PAUSED)
+    assert live.may_be_echo(What.UNPAUSED)
+
+
+async def test_a_freeze_just_after_a_thaw_of_ours_is_no_echo_where_it_had_rested_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    live = made()
+    await live.ours(What.PAUSED, acted)
+    monkeypatch.setattr(module, "_ECHO", 0.02)
+    await asyncio.sleep(0.03)
+    await live.ours(What.UNPAUSED, acted)
+    assert not live.may_be_echo(What.PAUSED)
+    assert live.may_be_echo(What.UNPAUSED)
