@@ -12,6 +12,7 @@ from services.scaler.core.events import (
     Deaf,
     Demand,
     Drained,
+    End,
     Event,
     Exited,
     Flow,
@@ -203,10 +204,10 @@ class Truth:
             case Exited():
                 if not (program.told_gone or program.told_over or program.stopping):
                     self.up_again(program.service)
-                    if event.finished:
+                    if event.end is End.FINISHED:
                         self.finished.add(program.service)
                         self.put_down[program.service] = self.now
-                    if event.by_hand and self.always_on(program.service):
+                    if event.end is End.BY_HAND and self.always_on(program.service):
                         self.put_down[program.service] = self.now
                     self._is_left(program, event)
                 program.told_gone = True
@@ -239,15 +240,15 @@ class Truth:
                 pass
 
     def _is_left(self, program: Program, event: Exited | StartFailed) -> None:
-        if event.left and not program.told_over and self.always_on(program.service):
+        if event.end is End.LEFT and not program.told_over and self.always_on(program.service):
             self.left.add(program.service)
             self.put_down[program.service] = self.now
 
     def _learn_of_failure(self, program: Program, event: StartFailed) -> None:
-        if event.by_hand and not program.told_over and self.always_on(program.service):
+        if event.end is End.BY_HAND and not program.told_over and self.always_on(program.service):
             self.put_down[program.service] = self.now
         self._is_left(program, event)
-        if event.by_hand and program.service not in self.interrupted:
+        if event.end is End.BY_HAND and program.service not in self.interrupted:
             self.interrupted.add(program.service)
             self.forgiven = program.service
         else:

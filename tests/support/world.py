@@ -40,6 +40,7 @@ from services.scaler.core.events import (
     DemandLeft,
     Drained,
     DrainRefused,
+    End,
     Event,
     Exited,
     Flow,
@@ -236,10 +237,9 @@ class World(Truth):
                 self._dies(program)
                 may_be_done = self.may_finish(program.service) and not (program.by_hand or program.left)
                 if may_be_done and self.random.random() < 0.3:
-                    self.tell(Exited(effect.replica, "exit code 0", finished=True))
+                    self.tell(Exited(effect.replica, "exit code 0", End.FINISHED))
                     return Ready(effect.replica, effect.attempt)
-                left = self._is_left_so(program)
-                return StartFailed(effect.replica, effect.attempt, "it died", program.by_hand, left)
+                return StartFailed(effect.replica, effect.attempt, "it died", self._end_of(program))
             program.listening = True
             return Ready(effect.replica, effect.attempt)
 
@@ -389,14 +389,15 @@ class World(Truth):
             if not program.told_gone:
                 task = program.told_ready and not program.by_hand and self.may_finish(program.service)
                 done = task and self.random.random() < 0.5
-                self.tell(Exited(replica, "exit code", program.by_hand, done, not done and self._is_left_so(program)))
+                self.tell(Exited(replica, "exit code", End.FINISHED if done else self._end_of(program)))
 
         self._later(self.random.choice((0.0, 0.005, 0.5)), told)
 
-    def _is_left_so(self, program: Program) -> bool:
+    def _end_of(self, program: Program) -> End:
+        """Of one whose work is not done; told twice, it is the same."""
         if program.left is None:
             program.left = not program.by_hand and self.always_on(program.service) and self.random.random() < 0.4
-        return program.left
+        return End.BY_HAND if program.by_hand else End.LEFT if program.left else End.CRASHED
 
     def stop_by_hand(self, replica: str) -> None:
         """Somebody else ends it while it starts: the start that is awaited tells it."""

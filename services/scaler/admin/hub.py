@@ -21,7 +21,8 @@ from services.scaler.control.loop import Control
 from services.scaler.control.reload import Reloader
 from services.scaler.core import resting
 from services.scaler.core.events import Pruned
-from services.scaler.core.state import Life, ServiceState, World
+from services.scaler.core.state import Life, ServiceState
+from services.scaler.core.world import World
 from services.scaler.drivers.base import Driver
 from services.scaler.drivers.process.sockets import listeners, listeners_of, owner_of
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.scaler.core import resting
-from services.scaler.core.state import ServiceState, World
+from services.scaler.core.state import ServiceState
+from services.scaler.core.world import World
 
 
 @dataclass(frozen=True, slots=True)

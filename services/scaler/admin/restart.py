@@ -9,7 +9,8 @@ from enum import StrEnum
 from services.scaler.control.loop import Control
 from services.scaler.core import needing
 from services.scaler.core.events import RestartAsked
-from services.scaler.core.state import Life, ServiceState, World
+from services.scaler.core.state import Life, ServiceState
+from services.scaler.core.world import World
 
 
 class How(StrEnum):

@@ -33,6 +33,7 @@ from services.scaler.core.effects import (
 from services.scaler.core.events import (
     Drained,
     DrainRefused,
+    End,
     Event,
     Exited,
     Paused,
@@ -167,11 +168,11 @@ class Executor:
         try:
             await self._driver.ready(spec, effect.replica)
         except Interrupted as error:
-            return StartFailed(effect.replica, effect.attempt, str(error), by_hand=True)
+            return StartFailed(effect.replica, effect.attempt, str(error), End.BY_HAND)
         except Left as error:
-            return StartFailed(effect.replica, effect.attempt, str(error), left=True)
+            return StartFailed(effect.replica, effect.attempt, str(error), End.LEFT)
         except Finished as error:
-            self._post(Exited(effect.replica, str(error), finished=True))
+            self._post(Exited(effect.replica, str(error), End.FINISHED))
         return Ready(effect.replica, effect.attempt)
 
     async def _measure(self, effect: Measure) -> None:

@@ -24,7 +24,8 @@ from pydantic import TypeAdapter
 from services.catalog.model import Catalog, Local, Service
 from services.scaler.core.events import CatalogLoaded, Event, Restarted
 from services.scaler.core.fleet import Fleet
-from services.scaler.core.state import ServiceState, Settings, World
+from services.scaler.core.state import ServiceState, Settings
+from services.scaler.core.world import World
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from services.scaler.control.executor import Executor
 from services.scaler.control.journal import Journal
 from services.scaler.control.story import Story
 from services.scaler.core.effects import Decided, Refuse, Release
-from services.scaler.core.events import Demand, DemandKind, DemandLeft, Event, Exited, Tick
+from services.scaler.core.events import Demand, DemandKind, DemandLeft, End, Event, Exited, Tick
 from services.scaler.core.fleet import Fleet
 from services.scaler.core.state import Life
 from services.scaler.drivers.base import Driver
@@ -167,8 +167,8 @@ class Control:
         assert self._driver is not None
         for replica in service.in_life(Life.READY, Life.DRAINING, Life.WITHDRAWING) if service else ():
             if not self._driver.alive(replica.id):
-                by_hand = self._driver.ended_by_hand(replica.id)
-                self.post(Exited(replica.id, "found dead when a request came for it", by_hand))
+                end = End.BY_HAND if self._driver.ended_by_hand(replica.id) else End.CRASHED
+                self.post(Exited(replica.id, "found dead when a request came for it", end))
 
     def _port_of(self, name: str) -> str:
         main = self.spec(name).main

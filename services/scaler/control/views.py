@@ -7,7 +7,8 @@ from statistics import median
 from typing import Any
 
 from services.scaler.core import admission, resting, waking
-from services.scaler.core.state import Life, Preparation, ServiceState, World
+from services.scaler.core.state import Life, Preparation, ServiceState
+from services.scaler.core.world import World
 from services.scaler.mesh.base import ServiceView
 
 _SHOWN = {

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from services.scaler.core import needing, resting, waking
 from services.scaler.core.effects import Refusal, Start
-from services.scaler.core.state import Life, Preparation, Replica, ServiceState, World
+from services.scaler.core.state import Life, Preparation, Replica, ServiceState
+from services.scaler.core.world import World
 
 MEMORY = "memory"
 

@@ -136,6 +136,18 @@ class Ready:
     attempt: int
 
 
+class End(StrEnum):
+    """What the end of a program says about it."""
+
+    CRASHED = "crashed"
+    BY_HAND = "by hand"
+    """Nothing: somebody else has ended it."""
+    FINISHED = "finished"
+    """It has done its work."""
+    LEFT = "left"
+    """It has failed, and whoever runs it leaves it so: its entry asks for no restart."""
+
+
 @dataclass(frozen=True, slots=True)
 class StartFailed:
     """Start or readiness failed; the driver has already ended what it had begun."""
@@ -143,10 +155,7 @@ class StartFailed:
     replica: ReplicaId
     attempt: int
     reason: str
-    by_hand: bool = False
-    """Somebody else has ended it, which says nothing about the program."""
-    left: bool = False
-    """It ended of itself, and whoever runs it leaves it so: its entry asks for no restart."""
+    end: End = End.CRASHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +164,7 @@ class Exited:
 
     replica: ReplicaId
     reason: str
-    by_hand: bool = False
-    """Somebody else has ended it, which says nothing about the program."""
-    finished: bool = False
-    """It has done its work."""
-    left: bool = False
-    """It has failed, and whoever runs it leaves it so: its entry asks for no restart."""
+    end: End = End.CRASHED
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,8 @@ from services.scaler.core.events import (
     Unpinned,
     Withdrawn,
 )
-from services.scaler.core.state import Life, Preparation, ServiceState, Settings, Waiting, World
+from services.scaler.core.state import Life, Preparation, ServiceState, Settings, Waiting
+from services.scaler.core.world import World
 
 _LOOKS = 200_000
 """More looks than this in one step are a livelock: better an exception with a story than a silent spin."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from services.scaler.core.admission import replicas
 from services.scaler.core.fleet import Fleet
-from services.scaler.core.state import Life, Preparation, ServiceState, World
+from services.scaler.core.state import Life, Preparation, ServiceState
+from services.scaler.core.world import World
 
 
 def broken(fleet: Fleet) -> list[str]:

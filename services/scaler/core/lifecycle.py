@@ -10,6 +10,7 @@ from services.scaler.core.events import (
     Deaf,
     Drained,
     DrainRefused,
+    End,
     Exited,
     Meddled,
     Paused,
@@ -24,7 +25,8 @@ from services.scaler.core.events import (
     Stopped,
     Withdrawn,
 )
-from services.scaler.core.state import Life, Preparation, Replica, ServiceState, World
+from services.scaler.core.state import Life, Preparation, Replica, ServiceState
+from services.scaler.core.world import World
 
 _STARTS_REMEMBERED = 5
 _RETRY_SHARE, _LONGEST_RETRY = 0.1, 30.0
@@ -94,14 +96,14 @@ def start_failed(world: World, event: StartFailed) -> None:
     service.preparation = Preparation.UNKNOWN
     if service.name not in world.services:
         return
-    if event.by_hand and not service.interrupted:
+    if event.end is End.BY_HAND and not service.interrupted:
         # Whoever waits still waits: the same wake begins once more.
         service.interrupted = True
         _by_somebody_else(world, service, event.reason, " while it started")
         world.touch(service.name, *service.dependents)
     else:
-        service.put_down = event.by_hand and not service.spec.lazy
-        service.left = event.left and not service.spec.lazy
+        service.put_down = event.end is End.BY_HAND and not service.spec.lazy
+        service.left = event.end is End.LEFT and not service.spec.lazy
         waking.fail(world, service, event.reason)
 
 
@@ -110,14 +112,12 @@ def exited(world: World, event: Exited) -> None:
     if found is None or found[1].life is Life.STOPPING:
         return
     service, replica = found
-    service.put_down = event.by_hand and not service.spec.lazy
+    service.put_down = event.end is End.BY_HAND and not service.spec.lazy
+    replica.reason, replica.end = event.reason, event.end
     if replica.life in (Life.STARTING, Life.RESUMING):
         # The outcome that is awaited will tell; a success that was on its way already is none any more.
-        replica.dead, replica.reason, replica.by_hand = True, event.reason, event.by_hand
-        replica.finished, replica.left = event.finished, event.left
+        replica.dead = True
         return
-    replica.reason, replica.by_hand = event.reason, event.by_hand
-    replica.finished, replica.left = event.finished, event.left
     _ended(world, service, replica)
 
 
@@ -327,12 +327,12 @@ def _stay(world: World, service: ServiceState, replica: Replica) -> None:
 
 def _ended(world: World, service: ServiceState, replica: Replica) -> None:
     """Its program is gone, for the reason that it holds. What somebody else has ended is no crash."""
-    if replica.by_hand:
+    if replica.end is End.BY_HAND:
         _by_somebody_else(world, service, replica.reason)
         _clear_away(world, service, replica)
-    elif replica.finished:
+    elif replica.end is End.FINISHED:
         _finished(world, service, replica)
-    elif replica.left and not service.spec.lazy:
+    elif replica.end is End.LEFT and not service.spec.lazy:
         _left(world, service, replica)
     else:
         world.decide(service.name, "crashed", replica.reason)

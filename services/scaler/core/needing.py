@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 
 from services.catalog.model import Condition, Dependency, Service
 from services.scaler.core.effects import Refusal
-from services.scaler.core.state import Life, ServiceState, World
+from services.scaler.core.state import Life, ServiceState
+from services.scaler.core.world import World
 
 PATIENCE = 30.0
 """Seconds for which a wake counts as wanted after the last one who asked has left: a reload is not a new turn."""

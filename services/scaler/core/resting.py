@@ -12,7 +12,8 @@ from typing import assert_never
 from services.scaler.core import needing, waking
 from services.scaler.core.effects import Drain, Measure
 from services.scaler.core.events import SleepAsked
-from services.scaler.core.state import Life, Replica, ServiceState, World
+from services.scaler.core.state import Life, Replica, ServiceState
+from services.scaler.core.world import World
 
 
 def consider(world: World, service: ServiceState) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from services.scaler.core import waking
 from services.scaler.core.events import Measured, Traffic
-from services.scaler.core.state import Life, ServiceState, World
+from services.scaler.core.state import Life, ServiceState
+from services.scaler.core.world import World
 
 
 def traffic(world: World, event: Traffic) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from services.scaler.core import needing
 from services.scaler.core.effects import Prepare, Publish, Refusal, Release, Resume, Stop
 from services.scaler.core.events import DemandKind
-from services.scaler.core.state import Life, Preparation, Replica, ServiceState, World
+from services.scaler.core.state import Life, Preparation, Replica, ServiceState
+from services.scaler.core.world import World
 
 LEFT = "left so until somebody asks for it"
 """Of what is always on by its entry, and yet not begun again by itself."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from services.catalog.model import Service
 from services.scaler.core.events import ReplicaId
-from services.scaler.core.state import SERVING, ServiceState, World
+from services.scaler.core.state import SERVING, ServiceState
+from services.scaler.core.world import World
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.catalog.model import Catalog, Service
 from services.scaler.control import views
 from services.scaler.core.effects import Stop, Withdraw
-from services.scaler.core.events import Adopted, CatalogLoaded, Exited, Restarted, Stopped, Withdrawn
+from services.scaler.core.events import Adopted, CatalogLoaded, End, Exited, Restarted, Stopped, Withdrawn
 from services.scaler.core.fleet import Fleet
 
 
@@ -25,7 +25,7 @@ def test_what_somebody_else_has_ended_says_why_it_is_down_and_when_it_comes_back
     fleet = Fleet()
     found = Adopted("db-1", "db", {}, 7, "ready", "")
     fleet.handle(Restarted(Catalog({"db": Service("db", lazy=False)}), {}, {}, (found,)), 0.0)
-    effects = fleet.handle(Exited("db-1", "SIGTERM", by_hand=True), 1.0)
+    effects = fleet.handle(Exited("db-1", "SIGTERM", End.BY_HAND), 1.0)
     [withdraw] = [one for one in effects if isinstance(one, Withdraw)]
     [stop] = [one for one in fleet.handle(Withdrawn("db-1", withdraw.attempt), 1.1) if isinstance(one, Stop)]
     fleet.handle(Stopped("db-1", stop.attempt), 1.2)

@@ -9,6 +9,7 @@ from services.scaler.core.events import (
     Adopted,
     Appeared,
     DemandKind,
+    End,
     Exited,
     Paused,
     Prepared,
@@ -31,7 +32,7 @@ def fail_start(scene: Scene, reason: str = "exit code 1", *, by_hand: bool = Fal
         scene.answer(prepare)
     start = next(one for one in scene.awaited.values() if isinstance(one, Start))
     del scene.awaited[start.replica]
-    scene.on(StartFailed(start.replica, start.attempt, reason, by_hand))
+    scene.on(StartFailed(start.replica, start.attempt, reason, End.BY_HAND if by_hand else End.CRASHED))
 
 
 def crash(scene: Scene) -> None:
@@ -98,7 +99,7 @@ def test_each_wake_bears_one_start_that_somebody_else_ends() -> None:
         scene.succeed()
         assert scene.released() == [demand]
         [replica] = scene.service("a").replicas
-        scene.on(Exited(replica, "stopped", by_hand=True))
+        scene.on(Exited(replica, "stopped", End.BY_HAND))
         scene.succeed()
     assert scene.service("a").failures == 0
 
@@ -109,7 +110,7 @@ def test_the_end_by_hand_of_what_has_just_become_ready_is_no_crash() -> None:
     scene.answer(scene.one(Prepare))
     start = scene.one(Start)
     scene.on(Started(start.replica, start.attempt, {"main": "127.0.0.1:1"}, 1))
-    scene.on(Exited(start.replica, "stopped", by_hand=True))
+    scene.on(Exited(start.replica, "stopped", End.BY_HAND))
     scene.on(Ready(start.replica, start.attempt))
     scene.succeed()
     assert scene.service("a").crashes == []

@@ -12,6 +12,7 @@ from services.scaler.core.events import (
     Appeared,
     CatalogLoaded,
     Demand,
+    End,
     Exited,
     Flow,
     Meddled,
@@ -100,7 +101,7 @@ def test_what_somebody_ends_often_is_no_loop_of_crashes() -> None:
     for number in range(10):
         name, now = f"web-x{number}", float(number)
         fleet.handle(Appeared(Adopted(name, "web", {"main": "172.18.0.2:80"}, None, "ready", WEB.digest)), now)
-        effects = fleet.handle(Exited(name, "it was ended by SIGTERM", by_hand=True), now + 0.1)
+        effects = fleet.handle(Exited(name, "it was ended by SIGTERM", End.BY_HAND), now + 0.1)
         [withdraw] = [one for one in effects if isinstance(one, Withdraw)]
         effects = fleet.handle(Withdrawn(name, withdraw.attempt, moved=False), now + 0.2)
         [stop] = [one for one in effects if isinstance(one, Stop)]
@@ -134,7 +135,7 @@ def test_what_was_frozen_and_thawed_by_hand_is_not_ended_with_its_request_when_i
 
 
 def ended_by_hand(scene: Scene, name: str) -> None:
-    scene.on(Exited(scene.replica(name).id, "it was ended by SIGTERM", by_hand=True))
+    scene.on(Exited(scene.replica(name).id, "it was ended by SIGTERM", End.BY_HAND))
     scene.succeed()
 
 
@@ -188,7 +189,7 @@ def test_where_one_of_several_copies_was_ended_by_hand_the_others_neither_grow_n
     scene.traffic(db=0)
     scene.succeed()
     first, second = scene.service("db").replicas
-    scene.on(Exited(first, "it was ended by SIGTERM", by_hand=True))
+    scene.on(Exited(first, "it was ended by SIGTERM", End.BY_HAND))
     scene.succeed()
     scene.rest("db")
     scene.rest("db", after=2.0)

@@ -8,7 +8,7 @@ import pytest
 
 from services.catalog.model import Condition, Dependency, Service
 from services.scaler.core.effects import Decided, Start
-from services.scaler.core.events import Exited, Ready, Restarted, ShutdownAsked, Started, StartFailed
+from services.scaler.core.events import End, Exited, Ready, Restarted, ShutdownAsked, Started, StartFailed
 from services.scaler.core.state import Life
 from tests.unit.core.scene import Scene, entry
 
@@ -20,7 +20,7 @@ def waiting(condition: Condition) -> Service:
 
 
 def done(scene: Scene) -> None:
-    scene.on(Exited(scene.replica("task").id, "task exited with code 0", finished=True))
+    scene.on(Exited(scene.replica("task").id, "task exited with code 0", End.FINISHED))
     scene.succeed()
 
 
@@ -55,7 +55,7 @@ def test_a_task_that_ends_before_anything_was_seen_of_it_is_done_too() -> None:
     scene.answer(scene.awaited["task"])
     [start] = [one for one in scene.awaited.values() if isinstance(one, Start)]
     scene.on(Started(start.replica, start.attempt, {}, None))
-    scene.on(Exited(start.replica, "task exited with code 0", finished=True))
+    scene.on(Exited(start.replica, "task exited with code 0", End.FINISHED))
     del scene.awaited[start.replica]
     scene.on(Ready(start.replica, start.attempt))
     scene.succeed()
@@ -102,7 +102,7 @@ def test_one_that_fails_at_its_task_is_tried_again_and_what_waits_for_it_is_told
 
 def failed(scene: Scene, name: str = "task") -> None:
     """Of itself, and the engine leaves it so."""
-    scene.on(Exited(scene.replica(name).id, f"{name} exited with code 3", left=True))
+    scene.on(Exited(scene.replica(name).id, f"{name} exited with code 3", End.LEFT))
     scene.succeed()
 
 
@@ -130,7 +130,7 @@ def test_one_that_fails_before_it_was_ready_is_left_so_too() -> None:
     scene.answer(scene.awaited["task"])
     [start] = [one for one in scene.awaited.values() if isinstance(one, Start)]
     del scene.awaited[start.replica]
-    scene.on(StartFailed(start.replica, start.attempt, "task exited with code 3", left=True))
+    scene.on(StartFailed(start.replica, start.attempt, "task exited with code 3", End.LEFT))
     scene.succeed()
     scene.wait(3600)
     assert scene.life("task") == []
@@ -194,8 +194,8 @@ def test_one_on_demand_comes_back_whatever_is_said_of_its_end() -> None:
     assert scene.life("web") == [Life.READY]
 
 
-@pytest.mark.parametrize("how", ["finished", "left"])
-def test_whoever_asks_for_one_that_ends_before_it_is_ready_has_it_begun_once_and_is_told_how_it_ended(how: str) -> None:
+@pytest.mark.parametrize("end", [End.FINISHED, End.LEFT])
+def test_whoever_asks_for_one_that_ends_before_it_is_ready_has_it_begun_once_and_is_told_how_it_ended(end: End) -> None:
     scene = Scene(TASK)
     scene.succeed()
     done(scene)
@@ -203,7 +203,7 @@ def test_whoever_asks_for_one_that_ends_before_it_is_ready_has_it_begun_once_and
     demand = scene.demand("task")
     [start] = [one for one in scene.awaited.values() if isinstance(one, Start)]
     scene.on(Started(start.replica, start.attempt, {}, None))
-    scene.on(Exited(start.replica, "task ended", finished=how == "finished", left=how == "left"))
+    scene.on(Exited(start.replica, "task ended", end))
     del scene.awaited[start.replica]
     scene.on(Ready(start.replica, start.attempt))
     assert demand in scene.refused()

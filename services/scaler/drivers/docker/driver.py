@@ -16,7 +16,7 @@ from services.catalog.addresses import Addresses
 from services.catalog.inside import InsideNetwork
 from services.catalog.model import Catalog, Service
 from services.layout import Layout
-from services.scaler.core.events import Adopted, Measured, ReplicaId
+from services.scaler.core.events import Adopted, End, Measured, ReplicaId
 from services.scaler.drivers.background import Background
 from services.scaler.drivers.base import (
     DriverError,
@@ -243,10 +243,10 @@ class DockerDriver:
         ended = await self._containers.ended(live.record.container, oom=live.oom)
         words = await self._containers.last_words(live.record.container)
         self._leave(live)
-        if replicas.is_left(service, ended):
+        end = replicas.end_of(service, ended, by_hand=live.was_told_to_end())
+        if end is End.LEFT:
             self._hands.reappears(live.record.container)
-        kind = replicas.kind_of_end(service, ended, by_hand=live.was_told_to_end())
-        return kind(f"{service.name} {ended.manner} {when}{words}")
+        return replicas.AS_ERROR[end](f"{service.name} {ended.manner} {when}{words}")
 
     # -- rest ----------------------------------------------------------------------------------------------------------
 

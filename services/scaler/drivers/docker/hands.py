@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from services.catalog.model import Service
-from services.scaler.core.events import Appeared, Exited, Meddled
+from services.scaler.core.events import Appeared, End, Exited, Meddled
 from services.scaler.drivers.base import Post, StartError
 from services.scaler.drivers.docker import readiness, replicas
 from services.scaler.drivers.docker.book import Book, Change, Container, State, What
@@ -141,11 +141,9 @@ class Hands:
         if self._roster.get(live.id) is live:
             self._gone(live, ended.manner)
             service = self._roster.service_by_name(live.record.service)
-            finished = left = False
-            if service is not None and not by_hand:
-                finished, left = replicas.has_finished(service, ended.manner), replicas.is_left(service, ended)
-            self._post(Exited(live.id, f"{live.record.service} {ended.manner}{words}", by_hand, finished, left))
-            if left:
+            end = replicas.end_of(service, ended, by_hand=by_hand)
+            self._post(Exited(live.id, f"{live.record.service} {ended.manner}{words}", end))
+            if end is End.LEFT:
                 self.reappears(live.record.container)
 
     def reappears(self, container: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
 
 from services.catalog.model import Service
+from services.scaler.core.events import End
 from services.scaler.drivers.base import Finished, Interrupted, Left, StartError
 from services.scaler.drivers.docker.containers import Ended
 from services.scaler.drivers.docker.replica import Replica
@@ -73,22 +75,18 @@ def ending(manner: str, took: float, service: Service) -> str:
     return f"{manner.removeprefix('was ')} after {took:.2f} s"
 
 
-def has_finished(service: Service, manner: str) -> bool:
-    """Whether an end of this manner is that of a task which has done its work."""
-    return service.may_finish and manner == _DONE
-
-
-def is_left(service: Service, ended: Ended) -> bool:
-    """Whether the hub leaves it so: what is not on demand is begun again by the engine, as often as its entry says."""
-    if service.lazy or has_finished(service, ended.manner):
-        return False
-    return ended.for_good or service.ends  # with `on-failure` the engine tries again, and then no more
-
-
-def kind_of_end(service: Service, ended: Ended, *, by_hand: bool) -> type[StartError]:
-    """What the end of a container is to those who wait for it to become ready."""
+def end_of(service: Service | None, ended: Ended, *, by_hand: bool) -> End:
+    """What the end of a container says. What is not on demand is begun again by the engine, as often as its entry says;
+    the hub leaves it so where that is over. `service`: None where the catalogue no longer has it."""
     if by_hand:
-        return Interrupted
-    if has_finished(service, ended.manner):
-        return Finished
-    return Left if is_left(service, ended) else StartError
+        return End.BY_HAND
+    if service is None:
+        return End.CRASHED
+    if service.may_finish and ended.manner == _DONE:
+        return End.FINISHED
+    # With `on-failure` the engine tries again, and then no more.
+    return End.LEFT if not service.lazy and (ended.for_good or service.ends) else End.CRASHED
+
+
+AS_ERROR = MappingProxyType({End.CRASHED: StartError, End.BY_HAND: Interrupted, End.FINISHED: Finished, End.LEFT: Left})
+"""What an end is to those who wait for the container to become ready."""
