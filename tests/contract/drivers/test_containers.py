@@ -270,6 +270,32 @@ async def test_an_image_that_came_meanwhile_is_taken_at_the_next_start(yard: Doc
         docker("rmi", "-f", tag)
 
 
+async def test_an_image_that_was_built_anew_by_hand_is_taken_at_the_next_start(yard: DockerBench) -> None:
+    tag, context = f"{yard.project}:built", yard.folder / "image"
+    context.mkdir()
+
+    def build(label: str) -> None:
+        (context / "Dockerfile").write_text(f"FROM {IMAGE}\nLABEL built={label}\n")
+        docker("build", "--quiet", "--tag", tag, str(context))
+
+    build("first")
+    try:
+        driver = await yard.driver()
+        service = yard.service()
+        yard.amend("svc", image=tag)
+        name = await awake(yard, driver, service)
+        await driver.stop(service, "svc-1")
+        build("second")
+        if driver.engine.tells_of_builds:
+            await until(lambda: driver.images._stale)
+        await awake(yard, driver, service, "svc-2")
+        assert inspected(name)["Config"]["Labels"]["built"] == "second"
+        await driver.stop(service, "svc-2")
+    finally:
+        yard.remove()
+        docker("rmi", "-f", tag)
+
+
 async def test_a_network_that_somebody_removed_comes_back_with_the_next_start(yard: DockerBench) -> None:
     driver = await yard.driver()
     service = yard.service()
