@@ -12,7 +12,7 @@ import pytest
 
 from services.catalog.model import Containers, Port, Protocol, Scaling, Service
 from services.scaler.core.events import Appeared, Exited, Meddled
-from services.scaler.drivers.base import DriverError, Interrupted, NotOurs, StartError
+from services.scaler.drivers.base import DriverError, Interrupted, NotOurs, PrepareError, StartError
 from services.scaler.drivers.docker import checks
 from services.scaler.drivers.docker.engine import EngineRefused
 from services.scaler.drivers.docker.preparing import BRING_UP
@@ -294,6 +294,16 @@ async def test_an_image_that_was_built_anew_by_hand_is_taken_at_the_next_start(y
     finally:
         yard.remove()
         docker("rmi", "-f", tag)
+
+
+async def test_why_compose_makes_no_container_is_told_with_the_name_once(yard: DockerBench) -> None:
+    driver = await yard.driver()
+    service = yard.service()
+    yard.amend("svc", runtime="nobody-has-this")
+    with pytest.raises(PrepareError) as told:
+        await driver.prepare(service, quiet)
+    assert str(told.value).startswith("svc: its container cannot be made: docker compose up, project ")
+    assert "nobody-has-this" in str(told.value)
 
 
 async def test_a_network_that_somebody_removed_comes_back_with_the_next_start(yard: DockerBench) -> None:
