@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
 
 from services.catalog.model import Containers, Port, Protocol, Scaling, Service
 from services.scaler.core.events import Appeared, Exited, Meddled
-from services.scaler.drivers.base import DriverError, Interrupted, NotOurs, PrepareError, StartError
+from services.scaler.drivers.base import DriverError, Finished, Interrupted, NotOurs, PrepareError, StartError
 from services.scaler.drivers.docker import checks
 from services.scaler.drivers.docker.engine import EngineRefused
 from services.scaler.drivers.docker.preparing import BRING_UP
@@ -416,6 +418,24 @@ async def test_what_is_not_on_demand_is_brought_up_by_compose_and_never_ended(ya
     [found] = await (await yard.driver()).adopt()
     assert (found.service, found.phase) == ("svc", "starting")
     docker("rm", "-f", name)
+
+
+async def test_a_task_that_is_done_before_compose_comes_back_is_not_done_again(
+    yard: DockerBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "slow" / "docker"
+    slow.parent.mkdir()
+    late = 'case " $* " in *" up "*) sleep 1 ;; esac'
+    slow.write_text(f'#!/bin/sh\n{which("docker")} "$@" && {late}\n')
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+    service = yard.service("never", lazy=False, ends=True, ports=())
+    yard.amend("svc", profiles=[], command=["python3", "-c", "print('done')"])
+    driver = await yard.driver()
+    running = await driver.start(service, "svc-1")
+    with pytest.raises(Finished, match="exited with code 0"):
+        await driver.ready(service, "svc-1")
+    assert docker("logs", str(running.container)).split() == ["done"]
 
 
 async def test_what_is_not_on_demand_is_left_to_a_deployment_where_that_brings_it_up(

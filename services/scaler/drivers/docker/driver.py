@@ -29,7 +29,7 @@ from services.scaler.drivers.base import (
 )
 from services.scaler.drivers.docker import adoption, disk, past_gateway, readiness, replicas, thawing
 from services.scaler.drivers.docker.arrangement import Stacks
-from services.scaler.drivers.docker.book import Book, Change, Container, What
+from services.scaler.drivers.docker.book import Book, Change, Container, State, What
 from services.scaler.drivers.docker.containers import Alive, Containers
 from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
 from services.scaler.drivers.docker.gateways import Bootstrap, InnerGateways
@@ -218,7 +218,8 @@ class DockerDriver:
 
     async def _started(self, service: Service, container: Container) -> Alive:
         now = self._book.get(container.id) or container
-        if not now.runs or service.lazy:
+        # What is not lazy compose has just started: if it does not run, it has ended already.
+        if service.lazy or now.state is State.CREATED:
             await self._containers.start(service, now)
         return await self._containers.look(service, container.id)
 
