@@ -35,7 +35,7 @@ from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefu
 from services.scaler.drivers.docker.gateways import Bootstrap, InnerGateways
 from services.scaler.drivers.docker.hands import Hands
 from services.scaler.drivers.docker.images import Images
-from services.scaler.drivers.docker.intents import is_leaving
+from services.scaler.drivers.docker.intents import is_leaving, is_stuck
 from services.scaler.drivers.docker.keeper import Keeper
 from services.scaler.drivers.docker.keeping import VolumeKeeping
 from services.scaler.drivers.docker.measuring import Measuring
@@ -188,11 +188,15 @@ class DockerDriver:
         try:
             return await self._run(service, live, container)
         except EngineRefused as error:
-            if not (error.status == 404 or is_leaving(error)) or not service.lazy:
+            stuck = is_stuck(error)
+            if not (error.status == 404 or is_leaving(error) or stuck) or not service.lazy:
                 raise
             log.info("%s cannot be started (%s): it is made anew", container.name, error)
         async with self._containers.making(service):
-            container = await self._containers.renew(service, container, self._roster.taken())
+            if stuck:
+                container = await self._containers.have(service, self._roster.taken(), stuck=container.id)
+            else:
+                container = await self._containers.renew(service, container, self._roster.taken())
             live = self._enter(service, replica, container)
         return await self._run(service, live, container)
 

@@ -95,10 +95,11 @@ class InnerGateways:
                 log.info("inner gateway %s is made anew: where names are answered has changed", gateway.name)
                 await self._remove(gateway.container)
                 present.remove(gateway)
-            for gateway in present:
-                if not gateway.running:
-                    await self._start(gateway.name, gateway.container)
-                await self._reach(gateway, networks)
+            for gateway in tuple(present):
+                if gateway.running or await self._starts(gateway):
+                    await self._reach(gateway, networks)
+                else:
+                    present.remove(gateway)
             missing = wanted(networks, also) - frozenset[tuple[str, str]]().union(*(one.names for one in present))
             names = [gateway.name for gateway in present]
             if missing or not present:
@@ -165,9 +166,13 @@ class InnerGateways:
         try:
             async with self._changing:
                 await self._start(name, container)
-        except (EngineRefused, EngineAway) as error:
-            if not (isinstance(error, EngineRefused) and error.status == 404):  # that it was removed is told too
+        except EngineRefused as error:
+            if intents.is_stuck(error):
+                self._look_soon("")
+            elif error.status != 404:  # that it was removed is told too
                 log.error("inner gateway %s does not start: %s", name, error)
+        except EngineAway as error:
+            log.error("inner gateway %s does not start: %s", name, error)
 
     async def _reach(self, gateway: Gateway, networks: Sequence[InsideNetwork]) -> None:
         """Connect it to networks that came later, without a name there: a replica has one address for all gateways, and
@@ -178,6 +183,18 @@ class InnerGateways:
 
     async def _connect(self, container: str, network: str, aliases: Sequence[str]) -> None:
         await intents.connect(self._engine, container, network, {"Aliases": list(aliases)})
+
+    async def _starts(self, gateway: Gateway) -> bool:
+        """Start it; false where it never will any more, and is removed."""
+        try:
+            await self._start(gateway.name, gateway.container)
+        except EngineRefused as error:
+            if not intents.is_stuck(error):
+                raise
+            log.warning("inner gateway %s cannot be started (%s): it is made anew", gateway.name, error)
+            await self._remove(gateway.container)
+            return False
+        return True
 
     async def _start(self, name: str, container: str) -> None:
         config = self._bootstrap(name)
