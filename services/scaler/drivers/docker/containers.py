@@ -26,7 +26,7 @@ from services.scaler.drivers.docker.checks import Check, words
 from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
 from services.scaler.drivers.docker.holders import Holders
 from services.scaler.drivers.docker.images import Images
-from services.scaler.drivers.docker.intents import intend, is_leaving, until_removed
+from services.scaler.drivers.docker.intents import intend, is_leaving, is_stuck, until_removed
 from services.scaler.drivers.docker.outlasting import outlasting
 from services.scaler.drivers.docker.output import LAST_LINES, last_lines
 
@@ -125,8 +125,13 @@ class Containers:
         self._on_made()
         return found
 
-    async def renew(self, service: Service, container: Container, taken: Collection[str]) -> Container:
-        """Another one in its place: what it was made on is gone. Raises StartError, EngineAway, EngineRefused."""
+    async def renew(
+        self, service: Service, container: Container, taken: Collection[str], why: EngineRefused
+    ) -> Container:
+        """Another one in its place, `why` says why: what it was made on is gone, or it is stuck. Raises StartError,
+        EngineAway, EngineRefused."""
+        if is_stuck(why):
+            return await self.have(service, taken, container.id)
         if self._book.get(container.id) is not None:
             await self._delete(container.id)
             await until_removed(self._engine, container.id)

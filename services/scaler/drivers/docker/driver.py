@@ -35,7 +35,7 @@ from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefu
 from services.scaler.drivers.docker.gateways import Bootstrap, InnerGateways
 from services.scaler.drivers.docker.hands import Hands
 from services.scaler.drivers.docker.images import Images
-from services.scaler.drivers.docker.intents import is_leaving, is_stuck
+from services.scaler.drivers.docker.intents import is_unusable
 from services.scaler.drivers.docker.keeper import Keeper
 from services.scaler.drivers.docker.keeping import VolumeKeeping
 from services.scaler.drivers.docker.measuring import Measuring
@@ -159,8 +159,6 @@ class DockerDriver:
     async def prepare(self, service: Service, report: ProgressReport) -> None:
         try:
             await self._preparing.prepare(service, report, self._roster.taken())
-        except StartError as error:
-            raise PrepareError(str(error)) from error
         except (EngineAway, EngineRefused) as error:
             raise PrepareError(f"{service.name}: {error}") from error
 
@@ -188,16 +186,12 @@ class DockerDriver:
         try:
             return await self._run(service, live, container)
         except EngineRefused as error:
-            stuck = is_stuck(error)
-            if not (error.status == 404 or is_leaving(error) or stuck) or not service.lazy:
+            if not is_unusable(error) or not service.lazy:
                 raise
             log.info("%s cannot be started (%s): it is made anew", container.name, error)
-        async with self._containers.making(service):
-            if stuck:
-                container = await self._containers.have(service, self._roster.taken(), stuck=container.id)
-            else:
-                container = await self._containers.renew(service, container, self._roster.taken())
-            live = self._enter(service, replica, container)
+            async with self._containers.making(service):
+                container = await self._containers.renew(service, container, self._roster.taken(), error)
+                live = self._enter(service, replica, container)
         return await self._run(service, live, container)
 
     def _enter(self, service: Service, replica: ReplicaId, container: Container) -> Replica:

@@ -61,6 +61,11 @@ def is_stuck(error: EngineRefused) -> bool:
     return _STUCK.search(str(error)) is not None
 
 
+def is_unusable(error: EngineRefused) -> bool:
+    """Whether a start was refused since the container is gone, goes, or is stuck: another one may do."""
+    return error.status == _NOT_FOUND or is_leaving(error) or is_stuck(error)
+
+
 async def until_removed(engine: Engine, container: str) -> None:
     """Somebody else may be removing it: until that is done its name is taken, and compose takes it for one that is
     there. Raises EngineRefused, EngineAway."""
