@@ -19,8 +19,8 @@ from typing import Any
 
 from services.catalog.model import Stack
 
-OLDEST = (2, 20)
-"""The first compose that knows `required: false` in `depends_on`."""
+OLDEST = (2, 24)
+"""The first compose that knows `!override`, which the override files say."""
 _PATIENCE = 5.0
 """Seconds between SIGTERM and SIGKILL: compose replaces a container by renaming the old one, and should finish that."""
 _INSTALL = "https://docs.docker.com/compose/install/"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
 
 from services.catalog.model import Containers, Port, Protocol, Scaling, Service
 from services.scaler.core.events import Appeared, Exited, Meddled
-from services.scaler.drivers.base import DriverError, Interrupted, NotOurs, StartError
+from services.scaler.drivers.base import DriverError, Finished, Interrupted, NotOurs, PrepareError, StartError
 from services.scaler.drivers.docker import checks
 from services.scaler.drivers.docker.engine import EngineRefused
 from services.scaler.drivers.docker.preparing import BRING_UP
@@ -270,6 +272,42 @@ async def test_an_image_that_came_meanwhile_is_taken_at_the_next_start(yard: Doc
         docker("rmi", "-f", tag)
 
 
+async def test_an_image_that_was_built_anew_by_hand_is_taken_at_the_next_start(yard: DockerBench) -> None:
+    tag, context = f"{yard.project}:built", yard.folder / "image"
+    context.mkdir()
+
+    def build(label: str) -> None:
+        (context / "Dockerfile").write_text(f"FROM {IMAGE}\nLABEL built={label}\n")
+        docker("build", "--quiet", "--tag", tag, str(context))
+
+    build("first")
+    try:
+        driver = await yard.driver()
+        service = yard.service()
+        yard.amend("svc", image=tag)
+        name = await awake(yard, driver, service)
+        await driver.stop(service, "svc-1")
+        build("second")
+        if driver.engine.tells_of_builds:
+            await until(lambda: driver.images._stale)
+        await awake(yard, driver, service, "svc-2")
+        assert inspected(name)["Config"]["Labels"]["built"] == "second"
+        await driver.stop(service, "svc-2")
+    finally:
+        yard.remove()
+        docker("rmi", "-f", tag)
+
+
+async def test_why_compose_makes_no_container_is_told_with_the_name_once(yard: DockerBench) -> None:
+    driver = await yard.driver()
+    service = yard.service()
+    yard.amend("svc", runtime="nobody-has-this")
+    with pytest.raises(PrepareError) as told:
+        await driver.prepare(service, quiet)
+    assert str(told.value).startswith("svc: its container cannot be made: docker compose up, project ")
+    assert "nobody-has-this" in str(told.value)
+
+
 async def test_a_network_that_somebody_removed_comes_back_with_the_next_start(yard: DockerBench) -> None:
     driver = await yard.driver()
     service = yard.service()
@@ -380,6 +418,24 @@ async def test_what_is_not_on_demand_is_brought_up_by_compose_and_never_ended(ya
     [found] = await (await yard.driver()).adopt()
     assert (found.service, found.phase) == ("svc", "starting")
     docker("rm", "-f", name)
+
+
+async def test_a_task_that_is_done_before_compose_comes_back_is_not_done_again(
+    yard: DockerBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "slow" / "docker"
+    slow.parent.mkdir()
+    late = 'case " $* " in *" up "*) sleep 1 ;; esac'
+    slow.write_text(f'#!/bin/sh\n{which("docker")} "$@" && {late}\n')
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+    service = yard.service("never", lazy=False, ends=True, ports=())
+    yard.amend("svc", profiles=[], command=["python3", "-c", "print('done')"])
+    driver = await yard.driver()
+    running = await driver.start(service, "svc-1")
+    with pytest.raises(Finished, match="exited with code 0"):
+        await driver.ready(service, "svc-1")
+    assert docker("logs", str(running.container)).split() == ["done"]
 
 
 async def test_what_is_not_on_demand_is_left_to_a_deployment_where_that_brings_it_up(

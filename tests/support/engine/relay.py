@@ -1,10 +1,12 @@
 """A way to the engine that a test can cut and mend: what a restart of the engine looks like from outside, without
-touching the containers of anybody else. It can also lose one answer, or keep the engine's events back."""
+touching the containers of anybody else. It can also lose one answer, refuse requests in the engine's place, or keep the
+engine's events back."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ class Relay:
         self._connections: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._to_lose: list[bytes] = []
+        self._refused: dict[bytes, str] = {}
         self._events = asyncio.Event()
         self._events.set()
 
@@ -31,6 +34,11 @@ class Relay:
         """To the next request with these words in its first line: the engine carries it out, and its connection breaks
         before the answer has come."""
         self._to_lose.append(words.encode())
+
+    def refuse(self, words: str, message: str) -> None:
+        """Every request without a body that has these words in its first line gets this error, and the engine does not
+        hear of it."""
+        self._refused[words.encode()] = message
 
     @property
     def to_lose(self) -> int:
@@ -70,19 +78,27 @@ class Relay:
         way = _Way()
         try:
             with contextlib.suppress(asyncio.CancelledError):  # by `cut`
-                await asyncio.gather(self._ask(way, reader, inner_writer), self._answer(way, inner_reader, writer))
+                asking = self._ask(way, reader, inner_writer, writer)
+                await asyncio.gather(asking, self._answer(way, inner_reader, writer))
         finally:
             self._connections -= {writer, inner_writer}
             for one in (writer, inner_writer):
                 one.transport.abort()
             self._tasks.discard(own)
 
-    async def _ask(self, way: _Way, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    async def _ask(
+        self, way: _Way, source: asyncio.StreamReader, target: asyncio.StreamWriter, back: asyncio.StreamWriter
+    ) -> None:
         with contextlib.suppress(OSError):
             while piece := await source.read(65536):
-                self._look_at(way, piece.partition(b"\r\n")[0])
-                target.write(piece)
-                await target.drain()
+                line = piece.partition(b"\r\n")[0]
+                if (refusal := next((said for words, said in self._refused.items() if words in line), None)) is None:
+                    self._look_at(way, line)
+                    target.write(piece)
+                    await target.drain()
+                else:
+                    back.write(_error(refusal))
+                    await back.drain()
         with contextlib.suppress(OSError):
             if target.can_write_eof():
                 target.write_eof()
@@ -110,6 +126,12 @@ class Relay:
         with contextlib.suppress(OSError):
             if target.can_write_eof():
                 target.write_eof()
+
+
+def _error(message: str) -> bytes:
+    body = json.dumps({"message": message}).encode()
+    head = ("HTTP/1.1 500 Internal Server Error", "Content-Type: application/json", f"Content-Length: {len(body)}")
+    return "\r\n".join((*head, "", "")).encode() + body
 
 
 @dataclass(slots=True)

@@ -40,10 +40,10 @@ def _cli(folder: Path, environ: dict[str, str], override: Path | None = None) ->
 @pytest.mark.parametrize(
     ("programs", "wanted"),
     [
-        ({}, "there is no program docker on the PATH; it is needed with its compose plugin, version 2.20 or newer"),
-        ({"docker": "echo unknown >&2; exit 1"}, "has no compose plugin; version 2.20 or newer is needed: https://"),
-        ({"docker": 'echo \'{"version":"v2.19.1"}\''}, "docker compose is of version v2.19.1; version 2.20 or newer"),
-        ({"docker_compose": 'echo \'{"version":"1.29.2"}\''}, "docker compose is of version 1.29.2; version 2.20"),
+        ({}, "there is no program docker on the PATH; it is needed with its compose plugin, version 2.24 or newer"),
+        ({"docker": "echo unknown >&2; exit 1"}, "has no compose plugin; version 2.24 or newer is needed: https://"),
+        ({"docker": 'echo \'{"version":"v2.23.3"}\''}, "docker compose is of version v2.23.3; version 2.24 or newer"),
+        ({"docker_compose": 'echo \'{"version":"1.29.2"}\''}, "docker compose is of version 1.29.2; version 2.24"),
     ],
 )
 async def test_a_compose_that_is_missing_or_too_old_is_told_with_its_remedy(

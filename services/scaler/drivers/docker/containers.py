@@ -26,7 +26,7 @@ from services.scaler.drivers.docker.checks import Check, words
 from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
 from services.scaler.drivers.docker.holders import Holders
 from services.scaler.drivers.docker.images import Images
-from services.scaler.drivers.docker.intents import intend, is_leaving, until_removed
+from services.scaler.drivers.docker.intents import intend, is_leaving, is_stuck, until_removed
 from services.scaler.drivers.docker.outlasting import outlasting
 from services.scaler.drivers.docker.output import LAST_LINES, last_lines
 
@@ -85,34 +85,41 @@ class Containers:
         own = service.containers
         return self._book.of(own.stack, own.name) if own else []
 
-    async def have(self, service: Service, taken: Collection[str]) -> Container:
+    async def have(self, service: Service, taken: Collection[str], stuck: str = "") -> Container:
         """A container that fits the entry and belongs to no replica (`taken`: those that do), made where there is none.
-        One that somebody else has started goes first. Raises StartError, EngineAway."""
+        One that somebody else has started goes first. `stuck`: one that cannot be started, to be made anew by compose,
+        which carries its volumes over. Raises StartError, EngineAway."""
         try:
             arranged, entry = await self._stacks.entry(service)
             await self._images.look()
             free = [one for one in self.all_of(service) if one.id not in taken]
             if running := next((one for one in free if one.runs), None):
                 return running
-            for one in free:
+            for one in () if stuck else free:
                 if not self._stale(one, entry) and (not self.holders or await self.holders.fit(service, [one.id])):
                     return one
-            return await self._make(service, arranged, entry, free, taken)
+            return await self._make(service, arranged, entry, free, taken, stuck)
         except ComposeError as error:
             raise StartError(f"{service.name}: its container cannot be made: {error}") from error
         except KeyError as error:
             raise StartError(f"{service.name}: compose knows no service {error}; `docker compose config`") from error
 
     async def _make(
-        self, service: Service, arranged: Arranged, entry: Entry, free: Sequence[Container], taken: Collection[str]
+        self,
+        service: Service,
+        arranged: Arranged,
+        entry: Entry,
+        free: Sequence[Container],
+        taken: Collection[str],
+        stuck: str,
     ) -> Container:
         assert service.containers is not None
         name, present = service.containers.name, self.all_of(service)
-        # To compose a container fits whose holder is another one of the same name.
-        displaced = self.holders is not None and not await self.holders.fit(service, [one.id for one in free])
+        # To compose a container fits that cannot be started, or whose holder is another one of the same name.
+        displaced = bool(self.holders and not await self.holders.fit(service, [one.id for one in free]))
         if present and len(free) == len(present):
             # None runs, so compose may renew them all; it carries anonymous volumes over.
-            await self._create(arranged, name, len(present), recreate=True, fitting_too=displaced)
+            await self._create(arranged, name, len(present), recreate=True, fitting_too=bool(stuck) or displaced)
         else:
             for stale in free:
                 await self._delete(stale.id)
@@ -121,15 +128,20 @@ class Containers:
         await self.learn(arranged.stack.project, name)
         self._images.forget()
         await self._images.look()
-        found = next((one for one in self.all_of(service) if one.id not in taken and not one.runs), None)
+        found = next((one for one in self.all_of(service) if one.id not in {*taken, stuck} and not one.runs), None)
         if found is None:
             raise StartError(f"{service.name}: compose made no container for it; `docker compose ps -a {name}`")
         self._left_alone[found.id] = (entry.hash, self._images.id_of(entry.image))
         self._on_made()
         return found
 
-    async def renew(self, service: Service, container: Container, taken: Collection[str]) -> Container:
-        """Another one in its place: what it was made on is gone. Raises StartError, EngineAway, EngineRefused."""
+    async def renew(
+        self, service: Service, container: Container, taken: Collection[str], why: EngineRefused
+    ) -> Container:
+        """Another one in its place, `why` says why: what it was made on is gone, or it is stuck. Raises StartError,
+        EngineAway, EngineRefused."""
+        if is_stuck(why):
+            return await self.have(service, taken, container.id)
         if self._book.get(container.id) is not None:
             await self._delete(container.id)
             await until_removed(self._engine, container.id)

@@ -29,13 +29,13 @@ from services.scaler.drivers.base import (
 )
 from services.scaler.drivers.docker import adoption, disk, past_gateway, readiness, replicas, thawing
 from services.scaler.drivers.docker.arrangement import Stacks
-from services.scaler.drivers.docker.book import Book, Change, Container, What
+from services.scaler.drivers.docker.book import Book, Change, Container, State, What
 from services.scaler.drivers.docker.containers import Alive, Containers
 from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
 from services.scaler.drivers.docker.gateways import Bootstrap, InnerGateways
 from services.scaler.drivers.docker.hands import Hands
 from services.scaler.drivers.docker.images import Images
-from services.scaler.drivers.docker.intents import is_leaving
+from services.scaler.drivers.docker.intents import is_unusable
 from services.scaler.drivers.docker.keeper import Keeper
 from services.scaler.drivers.docker.keeping import VolumeKeeping
 from services.scaler.drivers.docker.measuring import Measuring
@@ -159,7 +159,7 @@ class DockerDriver:
     async def prepare(self, service: Service, report: ProgressReport) -> None:
         try:
             await self._preparing.prepare(service, report, self._roster.taken())
-        except (EngineAway, EngineRefused, StartError) as error:
+        except (EngineAway, EngineRefused) as error:
             raise PrepareError(f"{service.name}: {error}") from error
 
     # -- start and readiness -------------------------------------------------------------------------------------------
@@ -186,12 +186,12 @@ class DockerDriver:
         try:
             return await self._run(service, live, container)
         except EngineRefused as error:
-            if not (error.status == 404 or is_leaving(error)) or not service.lazy:
+            if not is_unusable(error) or not service.lazy:
                 raise
             log.info("%s cannot be started (%s): it is made anew", container.name, error)
-        async with self._containers.making(service):
-            container = await self._containers.renew(service, container, self._roster.taken())
-            live = self._enter(service, replica, container)
+            async with self._containers.making(service):
+                container = await self._containers.renew(service, container, self._roster.taken(), error)
+                live = self._enter(service, replica, container)
         return await self._run(service, live, container)
 
     def _enter(self, service: Service, replica: ReplicaId, container: Container) -> Replica:
@@ -216,7 +216,8 @@ class DockerDriver:
 
     async def _started(self, service: Service, container: Container) -> Alive:
         now = self._book.get(container.id) or container
-        if not now.runs or service.lazy:
+        # What is not lazy compose has just started: if it does not run, it has ended already.
+        if service.lazy or now.state is State.CREATED:
             await self._containers.start(service, now)
         return await self._containers.look(service, container.id)
 

@@ -63,6 +63,8 @@ class Engine:
         self._docker: aiodocker.Docker | None = None
         self.place = host or os.environ.get("DOCKER_HOST") or _USUAL
         self.info: Mapping[str, Any] = {}
+        self.tells_of_builds = False
+        """Whether every image that comes is told by an event."""
         self.own_networks: frozenset[str] | None = None
         """Names of the networks that the hub's own container is on; None where the hub runs on the host."""
 
@@ -81,6 +83,7 @@ class Engine:
                     f" {OLDEST[0]}.{OLDEST[1]} (Engine 20.10) or newer is needed",
                 )
             self.info = await self.get("info")
+            self.tells_of_builds = tells_of_builds(spoken, self.info)
             self.own_networks = await self._own_networks()
         except BaseException:
             await self.close()
@@ -179,6 +182,13 @@ class Engine:
         except EngineRefused:
             return None
         return None if "host" in networks else frozenset(networks)
+
+
+def tells_of_builds(spoken: tuple[int, ...], info: Mapping[str, Any]) -> bool:
+    """Whether an image that `docker build` has made is told by an event. BuildKit's were not before Engine 24 (API
+    1.43), nor before 28.1 (1.49) where containerd keeps the images."""
+    kept_by = dict(one for one in info.get("DriverStatus") or () if len(one) == 2).get("driver-type", "")
+    return spoken >= ((1, 49) if kept_by.startswith("io.containerd.") else (1, 43))
 
 
 def _client(host: str | None) -> aiodocker.Docker:

@@ -26,7 +26,7 @@ from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefu
 from services.scaler.drivers.docker.holder_containers import HOLDER, Holder, HolderContainers, Seen, digest
 from services.scaler.drivers.docker.holder_text import Holding
 from services.scaler.drivers.docker.inside import Inside
-from services.scaler.drivers.docker.intents import is_leaving, until_removed
+from services.scaler.drivers.docker.intents import is_leaving, is_stuck, until_removed
 from services.scaler.drivers.docker.keeper import DATA, Keeper, mark
 from services.scaler.drivers.docker.rules import Rules, doors, past
 
@@ -240,7 +240,9 @@ class Holders:
             try:
                 return await self._containers.start(seen.id)
             except EngineRefused as error:
-                if error.status != 404 and not is_leaving(error):
+                if is_stuck(error):
+                    await self._containers.remove(seen.id)
+                elif error.status != 404 and not is_leaving(error):
                     raise
                 # Somebody removes it: that its program has ended is told first.
                 await until_removed(self._engine, seen.id)

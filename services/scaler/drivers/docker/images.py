@@ -1,6 +1,7 @@
 """Which images the engine has, and making small ones of our own without a registry.
 
-The set is read once and again when an image has come or gone, so whether a wake would find its image costs nothing.
+The set is read once and again when an image has come or gone, so whether a wake would find its image costs nothing. An
+engine that does not tell of all that come is asked each time.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class Images:
         self._stale = True
 
     async def look(self) -> None:
-        """Bring the set up to date; asks nothing where nothing has changed."""
-        if self._stale:
+        """Bring the set up to date; asks nothing where the engine would have told of a change."""
+        if self._stale or not self._engine.tells_of_builds:
             self._stale = False
             self._ids = known_names(await self._engine.get("images/json"))
 

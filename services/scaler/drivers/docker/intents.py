@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 _NOT_FOUND = 404
 _CONFLICT = 409
 _LEAVING = ("marked for removal", "removal of container", "is dead")
+_STUCK = re.compile(r"\btask [0-9a-f]{64}: already exists")
 _REMOVAL = 15.0
 
 
@@ -51,6 +53,17 @@ async def create(engine: Engine, description: Mapping[str, Any], name: str) -> s
 def is_leaving(error: EngineRefused) -> bool:
     """Whether it was refused because somebody else is just removing the container."""
     return error.status == _CONFLICT and any(words in str(error) for words in _LEAVING)
+
+
+def is_stuck(error: EngineRefused) -> bool:
+    """Whether a start was refused for a task that the engine's runtime has of the container, left by a start in whose
+    midst the engine went down. Engine 20.10 never starts that container again."""
+    return _STUCK.search(str(error)) is not None
+
+
+def is_unusable(error: EngineRefused) -> bool:
+    """Whether a start was refused since the container is gone, goes, or is stuck: another one may do."""
+    return error.status == _NOT_FOUND or is_leaving(error) or is_stuck(error)
 
 
 async def until_removed(engine: Engine, container: str) -> None:
