@@ -16,7 +16,7 @@ from services.catalog.addresses import Addresses
 from services.catalog.inside import InsideNetwork
 from services.catalog.model import Catalog, Service
 from services.layout import Layout
-from services.scaler.core.events import Adopted, End, Measured, ReplicaId
+from services.scaler.core.events import Adopted, Measured, ReplicaId
 from services.scaler.drivers.background import Background
 from services.scaler.drivers.base import (
     DriverError,
@@ -25,26 +25,25 @@ from services.scaler.drivers.base import (
     PrepareError,
     ProgressReport,
     Running,
-    StartError,
 )
-from services.scaler.drivers.docker import adoption, disk, past_gateway, readiness, replicas, thawing
+from services.scaler.drivers.docker import adoption, disk, past_gateway, replicas, thawing
 from services.scaler.drivers.docker.arrangement import Stacks
-from services.scaler.drivers.docker.book import Book, Change, Container, State, What
-from services.scaler.drivers.docker.containers import Alive, Containers
+from services.scaler.drivers.docker.book import Book, Change, What
+from services.scaler.drivers.docker.containers import Containers
 from services.scaler.drivers.docker.engine import Engine, EngineAway, EngineRefused
 from services.scaler.drivers.docker.gateways import Bootstrap, InnerGateways
 from services.scaler.drivers.docker.hands import Hands
 from services.scaler.drivers.docker.images import Images
-from services.scaler.drivers.docker.intents import is_unusable
 from services.scaler.drivers.docker.keeper import Keeper
 from services.scaler.drivers.docker.keeping import VolumeKeeping
 from services.scaler.drivers.docker.measuring import Measuring
 from services.scaler.drivers.docker.names import Names
 from services.scaler.drivers.docker.preparing import Preparing
 from services.scaler.drivers.docker.pull import FLOOR, Pulls
-from services.scaler.drivers.docker.records import Phase, Record, Records
+from services.scaler.drivers.docker.records import Phase, Records
 from services.scaler.drivers.docker.replica import Replica
 from services.scaler.drivers.docker.roster import Roster, told
+from services.scaler.drivers.docker.starting import Starting
 from services.scaler.drivers.docker.watch import Watch
 from services.scaler.drivers.grudges import Grudges
 
@@ -84,6 +83,11 @@ class DockerDriver:
             self.engine, self._book, self.stacks, self.images, self.keeper, self._pulls, layout
         )
         self._preparing = Preparing(self._containers, self.stacks, self.images, self._pulls)
+        self._starting = Starting(
+            *(self.engine, self._book, self._roster, self._containers, self._preparing, self._hands),
+            abandon=self._abandon,
+            leave=self._leave,
+        )
         self.names = Names(
             *(self.engine, self.images, self.keeper, self.stacks, self._book, self._watch, layout), hold=hold
         )
@@ -165,89 +169,11 @@ class DockerDriver:
     # -- start and readiness -------------------------------------------------------------------------------------------
 
     async def start(self, service: Service, replica: ReplicaId) -> Running:
-        if known := self._roster.get(replica):
-            return known.record.running
-        await self._roster.ending(service)
-        if why := replicas.hindrance(service, self._roster.of(service)):
-            raise StartError(why)
-        try:
-            return await self._begin(service, replica)
-        except TimeoutError as error:
-            raise StartError(f"{service.name}: the Docker Engine did not start it in time") from error
-        except (EngineRefused, EngineAway, OSError) as error:
-            raise StartError(f"{service.name}: {replicas.explained(str(error))}") from error
-
-    async def _begin(self, service: Service, replica: ReplicaId) -> Running:
-        async with self._containers.making(service):
-            if not service.lazy:
-                await self._preparing.bring_up(service)
-            container = await self._containers.have(service, self._roster.taken())
-            live = self._enter(service, replica, container)
-        try:
-            return await self._run(service, live, container)
-        except EngineRefused as error:
-            if not is_unusable(error) or not service.lazy:
-                raise
-            log.info("%s cannot be started (%s): it is made anew", container.name, error)
-            async with self._containers.making(service):
-                container = await self._containers.renew(service, container, self._roster.taken(), error)
-                live = self._enter(service, replica, container)
-        return await self._run(service, live, container)
-
-    def _enter(self, service: Service, replica: ReplicaId, container: Container) -> Replica:
-        record = Record(
-            replica, service.name, service.digest, Phase.STARTING, container.id, container.name, lazy=service.lazy
-        )
-        self._roster.records.write(record)
-        return self._roster.enter(Replica(record))
-
-    async def _run(self, service: Service, live: Replica, container: Container) -> Running:
-        try:
-            async with asyncio.timeout(service.wake.start_timeout):
-                alive = await self._started(service, container)
-            live.take(alive)
-            if service.ports and not alive.endpoints and alive.running:
-                reach = ", ".join(sorted(self.engine.own_networks or ())) or "any network of this machine"
-                raise StartError(f"{service.name}: its container has no address that the hub can reach ({reach})")
-        except BaseException:
-            await self._abandon(live)
-            raise
-        return live.record.running
-
-    async def _started(self, service: Service, container: Container) -> Alive:
-        now = self._book.get(container.id) or container
-        # What is not lazy compose has just started: if it does not run, it has ended already.
-        if service.lazy or now.state is State.CREATED:
-            await self._containers.start(service, now)
-        return await self._containers.look(service, container.id)
+        return await self._starting.start(service, replica)
 
     async def ready(self, service: Service, replica: ReplicaId) -> None:
-        live = self._roster.get(replica)
-        if live is None:
-            raise StartError(f"{replica} is not running")
-        try:
-            await readiness.until_ready(service, live)
-        except readiness.Died as error:
-            raise await self._died(service, live, "before it was ready") from error
-        except StartError as error:
-            words = await self._containers.last_words(live.record.container)
-            await self._abandon(live)
-            raise StartError(f"{error}{words}") from error
-        self._roster.phase(live, Phase.READY)
-        live.is_gone()
-        if live.ended.done():
-            raise await self._died(service, live, "when it had just become ready")
+        live = await self._starting.ready(service, replica)
         self._background.begin(self._count_from_here(live))
-
-    async def _died(self, service: Service, live: Replica, when: str) -> StartError:
-        live.stopping = True
-        ended = await self._containers.ended(live.record.container, oom=live.oom)
-        words = await self._containers.last_words(live.record.container)
-        self._leave(live)
-        end = replicas.end_of(service, ended, by_hand=live.was_told_to_end())
-        if end is End.LEFT:
-            self._hands.reappears(live.record.container)
-        return replicas.AS_ERROR[end](f"{service.name} {ended.manner} {when}{words}")
 
     # -- rest ----------------------------------------------------------------------------------------------------------
 
