@@ -234,7 +234,8 @@ class World(Truth):
         def seen() -> Event:
             if program.gone or self._unlucky():
                 self._dies(program)
-                if self.may_finish(program.service) and not program.by_hand and self.random.random() < 0.3:
+                may_be_done = self.may_finish(program.service) and not (program.by_hand or program.left)
+                if may_be_done and self.random.random() < 0.3:
                     self.tell(Exited(effect.replica, "exit code 0", finished=True))
                     return Ready(effect.replica, effect.attempt)
                 left = self._is_left_so(program)

@@ -117,9 +117,8 @@ class Replica:
     by_hand: bool = False
     """Of a dead one: somebody else has ended it."""
     finished: bool = False
-    """Of a dead one: it has done its work."""
     left: bool = False
-    """Of a dead one: it has failed, and by its entry it is not started again."""
+    """Of a dead one: it has done its work; or it has failed, and by its entry it is not started again."""
     deaf: bool = False
     """It no longer listens: its rest is not taken back, and ends in a stop."""
     unproven: bool = False
@@ -181,8 +180,7 @@ class ServiceState:
     restarting: bool = False
     """Rests to come back at once."""
     put_down: bool = False
-    """Always on, and ended by somebody else, or never begun by whom it belongs to: theirs to start, until somebody asks
-    for it."""
+    """Always on, and ended by somebody else or not begun by its owner: theirs to start, until it is asked for."""
     finished: bool = False
     """Its last replica has done its work: no other is begun by itself."""
     left: bool = False

@@ -20,7 +20,6 @@ from services.scaler.core.events import Adopted, Measured, ReplicaId
 from services.scaler.drivers.background import Background
 from services.scaler.drivers.base import (
     DriverError,
-    Left,
     PauseError,
     Post,
     PrepareError,
@@ -244,9 +243,9 @@ class DockerDriver:
         ended = await self._containers.ended(live.record.container, oom=live.oom)
         words = await self._containers.last_words(live.record.container)
         self._leave(live)
-        kind = replicas.kind_of_end(service, ended, by_hand=live.was_told_to_end())
-        if kind is Left:
+        if replicas.is_left(service, ended):
             self._hands.reappears(live.record.container)
+        kind = replicas.kind_of_end(service, ended, by_hand=live.was_told_to_end())
         return kind(f"{service.name} {ended.manner} {when}{words}")
 
     # -- rest ----------------------------------------------------------------------------------------------------------

@@ -100,7 +100,13 @@ def test_names_that_no_gateway_has_are_those_that_a_new_one_gets() -> None:
         "Id": ID,
         "Config": {"Labels": {gateways.GATEWAY: "inner-2"}},
         "State": {"Running": True},
-        "NetworkSettings": {"Networks": {"p_default": {"Aliases": ["ollama", "aihub"]}, "aihub-x": {"Aliases": None}}},
+        "NetworkSettings": {
+            "Networks": {
+                "p_default": {"Aliases": ["ollama", "aihub"], "EndpointID": "e"},
+                "aihub-x": {"Aliases": None, "EndpointID": "f"},
+                "lost": {"Aliases": ["chroma"], "EndpointID": ""},
+            }
+        },
     }
     found = gateways.gateway_of(inspected)
     assert wanted - found.names == {("p_default", "chroma")}
