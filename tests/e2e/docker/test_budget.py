@@ -76,7 +76,7 @@ async def test_what_does_not_fit_the_budget_is_answered_or_told_why_not(
 async def test_what_does_not_fit_eight_gigabytes_is_answered_or_told_why_not_for_ten_minutes(
     tmp_path: Path, project: MakeProject, start: StartHub
 ) -> None:
-    scale = Scale(8192, (64, 128, 192, 256, 384), users=70, seconds=600, hold=15.0)
+    scale = Scale(8192, (64, 128, 192, 256, 384), users=140, seconds=600, hold=15.0)
     await _too_much(tmp_path, project("more"), start, scale)
 
 
@@ -112,7 +112,7 @@ async def _too_much(folder: Path, made: Project, start: StartHub, scale: Scale) 
     assert {outcome.verdict for outcome in outcomes} == {Verdict.SERVED, Verdict.REFUSED}, told
     assert {outcome.status for outcome in refused} == {503}, told
     assert [str(outcome) for outcome in refused if not _says_why(outcome)] == [], told
-    assert any("MiB are in use by services that are busy" in outcome.detail for outcome in refused), told
+    assert any("are in use by services that are busy" in outcome.detail for outcome in refused), told
     assert all(outcome.ok for outcome in afterwards), "\n".join(map(str, afterwards))
     _held(hub, yard, scale, watched)
 
