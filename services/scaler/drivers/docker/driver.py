@@ -240,7 +240,7 @@ class DockerDriver:
 
     async def _died(self, service: Service, live: Replica, when: str) -> StartError:
         live.stopping = True
-        ended = await self._containers.ended(live.record.container, oom=live.oom)
+        ended = await self._containers.ended(live.record.container, oom=live.oom, code=live.code)
         words = await self._containers.last_words(live.record.container)
         self._leave(live)
         if replicas.is_left(service, ended):
