@@ -267,7 +267,8 @@ class Containers:
         """How it ended, ready to follow its name."""
         return (await self.ended(container, oom=oom)).manner
 
-    async def ended(self, container: str, *, oom: bool = False) -> Ended:
+    async def ended(self, container: str, *, oom: bool = False, code: int | None = None) -> Ended:
+        """`code`: as its event has told it; one that the engine has started again since has no other."""
         try:
             inspected = await self._engine.get(f"containers/{container}/json")
         except EngineRefused:
@@ -275,7 +276,7 @@ class Containers:
         except EngineAway as error:
             return Ended(f"is out of reach: {error}")
         state = inspected["State"]
-        return Ended(how(state, oom=oom), for_good=not (state.get("Running") or state.get("Restarting")))
+        return Ended(how(state, oom=oom, code=code), for_good=not (state.get("Running") or state.get("Restarting")))
 
     async def last_words(self, container: str) -> str:
         """The end of what it logged, ready to follow a reason; empty where it said nothing."""
@@ -315,9 +316,9 @@ def published(inspected: Mapping[str, Any]) -> frozenset[int]:
     return frozenset(int(number) for number, _, kind in split if kind == "tcp")
 
 
-def how(state: Mapping[str, Any], *, oom: bool = False) -> str:
-    """How a container ended, by its state."""
-    code = int(state.get("ExitCode") or 0)
+def how(state: Mapping[str, Any], *, oom: bool = False, code: int | None = None) -> str:
+    """How a container ended, by its state and the exit code that is known of it otherwise."""
+    code = int(state.get("ExitCode") or 0) if code is None else code
     if (oom or state.get("OOMKilled")) and code:
         return "was ended by SIGKILL: it went over its memory limit"
     if state.get("Error"):

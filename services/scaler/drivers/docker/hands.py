@@ -74,6 +74,7 @@ class Hands:
     def _note(self, live: Replica, change: Change) -> None:
         match change.what:
             case What.ENDED | What.REMOVED:
+                live.code = change.container.exit_code
                 live.end()
             case What.HEALTH if change.container.health == "healthy":
                 live.healthy.set()
@@ -135,7 +136,7 @@ class Hands:
             live.unwatch()  # its end says nothing about how it bears a pause
         # Until the news is out requests still go to its address: nothing is asked one after the other.
         ended, words = await asyncio.gather(
-            self._containers.ended(live.record.container, oom=live.oom),
+            self._containers.ended(live.record.container, oom=live.oom, code=live.code),
             self._containers.last_words(live.record.container),
         )
         if self._roster.get(live.id) is live:

@@ -44,6 +44,8 @@ class Replica:
         """When it was last frozen and thawed, by whomever."""
         self.meddled = False
         """Somebody else froze or thawed it, and that has been told."""
+        self.code: int | None = None
+        """Its exit code, once its end was told."""
         self.oom = False
         """The kernel has ended something of it for want of memory."""
         self.signalled: float | None = None

@@ -127,7 +127,7 @@ class Starting:
 
     async def _died(self, service: Service, live: Replica, when: str) -> StartError:
         live.stopping = True
-        ended = await self._containers.ended(live.record.container, oom=live.oom)
+        ended = await self._containers.ended(live.record.container, oom=live.oom, code=live.code)
         words = await self._containers.last_words(live.record.container)
         self._leave(live)
         end = replicas.end_of(service, ended, by_hand=live.was_told_to_end())

@@ -157,3 +157,9 @@ def test_what_hinders_a_second_container_is_named() -> None:
 )
 def test_the_registry_of_an_image_is_the_one_its_user_logs_in_to(reference: str, registry: str) -> None:
     assert credentials.registry_of(reference) == registry
+
+
+def test_the_exit_code_of_one_that_runs_again_is_what_was_told_of_its_end() -> None:
+    again = {"Running": True, "Restarting": False, "ExitCode": 0}
+    assert containers.how(again, code=3) == "exited with code 3"
+    assert containers.how({"ExitCode": 3}) == "exited with code 3"
