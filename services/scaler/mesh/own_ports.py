@@ -53,9 +53,7 @@ class Unheld:
 
 def wanted_ports(catalog: Catalog) -> tuple[Address, ...]:
     """Where the edge listens for one service alone."""
-    return tuple(
-        (ip_address(address_of(host)), int(key.rpartition("@")[2])) for key, (_, _, host) in own_ports(catalog)
-    )
+    return tuple((ip_address(address_of(at.host)), at.number) for _, (_, _, at) in own_ports(catalog))
 
 
 async def watch(wanted: Callable[[], Collection[Address]], offer: Callable[[], None], soon: asyncio.Event) -> None:

@@ -229,3 +229,14 @@ async def test_the_hub_keeps_one_path_on_every_origin_and_it_wakes_nothing(
 async def test_the_console_has_an_origin_and_a_folder_of_its_own(hub: Rig) -> None:
     await curl(f"{hub.base}/v1/status", "-H", f"Host: hub.localhost:{hub.edge.port}", "-H", "X-Lazy-Service: echo")
     assert hub.hub_saw == [("/.hub/console/v1/status", None)]
+
+
+@pytest.mark.parametrize("hosts", [("127.0.0.1", "::1"), ("0.0.0.0", "::"), ("127.0.0.1", "127.0.0.2")])
+async def test_one_number_at_two_addresses_answers_at_both(upstream: Echo, hosts: tuple[str, str]) -> None:
+    port = free_port()
+    publishes = tuple(Publish("main", host, port) for host in hosts)
+    async with rig(replace(service(containers=Containers("shop", NAME)), publishes=publishes)) as hub:
+        hub.director.actors[NAME] = Actor({"main": upstream.endpoint})
+        for host in hosts:
+            address = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(host, host)
+            assert (await curl(f"http://{address}:{port}/x")).status == 200, host
