@@ -11,6 +11,7 @@ import socket
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import MappingProxyType
 
 # linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h
@@ -33,6 +34,7 @@ _IPV6_ONLY = 11
 _NO_COOKIE = (1 << 64) - 1
 _WIDTH: Mapping[int, int] = MappingProxyType({socket.AF_INET: 4, socket.AF_INET6: 16})
 _LARGEST = 1 << 16
+ALL_OF_IPV4, ALL_OF_IPV6 = IPv4Address(0), IPv6Address(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,14 @@ class Listening:
     """How many may wait, as the kernel cut it."""
     ipv6_only: bool = False
     """Of IPv6, and not of IPv4 too."""
+
+    def addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:
+        """Those that it takes. One on all of IPv6 mostly takes all of IPv4 too, and one of IPv6 may have an address of
+        IPv4."""
+        address = ip_address(self.address)
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        both = address == ALL_OF_IPV6 and not self.ipv6_only
+        return (address, ALL_OF_IPV4) if both else (mapped or address,)
 
 
 def listening(family: socket.AddressFamily) -> Iterator[Listening]:

@@ -25,7 +25,6 @@ INTERVAL = 1.0
 """Seconds between looks, at most."""
 _LONGEST_PAUSE = 64.0
 
-_ALL_OF_IPV4, _ALL_OF_IPV6 = IPv4Address(0), IPv6Address(0)
 Address = tuple[IPv4Address | IPv6Address, int]
 
 
@@ -56,7 +55,7 @@ def wanted_ports(catalog: Catalog, *, ipv6: bool) -> tuple[Address, ...]:
     """Where the edge listens for one service alone. `ipv6`: what listens everywhere does so there too."""
     found = [(ip_address(address_of(at.host)), at.number) for _, (_, _, at) in own_ports(catalog)]
     everywhere = [at.number for _, (_, _, at) in own_ports(catalog) if not at.host]
-    return (*found, *((_ALL_OF_IPV6, number) for number in everywhere if ipv6))
+    return (*found, *((netlink.ALL_OF_IPV6, number) for number in everywhere if ipv6))
 
 
 async def watch(wanted: Callable[[], Collection[Address]], offer: Callable[[], None], soon: asyncio.Event) -> None:
@@ -93,16 +92,7 @@ def has_ipv6() -> bool:
 def listening() -> tuple[Address, ...]:
     """All of this network namespace. Raises OSError where the kernel does not tell."""
     found = (*netlink.listening(socket.AF_INET), *netlink.listening(socket.AF_INET6))
-    return tuple((address, one.port) for one in found for address in _addresses(one))
-
-
-def _addresses(one: netlink.Listening) -> Iterator[IPv4Address | IPv6Address]:
-    """A socket on all addresses of IPv6 mostly is one of IPv4 too, and one of IPv6 may have an address of IPv4."""
-    address = ip_address(one.address)
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    yield mapped or address
-    if address == _ALL_OF_IPV6 and not one.ipv6_only:
-        yield _ALL_OF_IPV4
+    return tuple((address, one.port) for one in found for address in one.addresses())
 
 
 def _without_listener(wanted: Collection[Address], listening: Collection[Address]) -> Iterator[Address]:
