@@ -11,6 +11,7 @@ import socket
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import MappingProxyType
 
 # linux/netlink.h, linux/sock_diag.h, linux/inet_diag.h
@@ -27,9 +28,13 @@ cookie, which a dump ignores."""
 _TOLD = struct.Struct("=BBBB2s2s16s16sIQIIIII")
 """Family, state, timer, retransmissions; the socket as it was asked for; expiry, receive queue, send queue, owner,
 inode."""
+_ATTRIBUTE = struct.Struct("=HH")
+"""Length, with this head, and type."""
+_IPV6_ONLY = 11
 _NO_COOKIE = (1 << 64) - 1
 _WIDTH: Mapping[int, int] = MappingProxyType({socket.AF_INET: 4, socket.AF_INET6: 16})
 _LARGEST = 1 << 16
+ALL_OF_IPV4, ALL_OF_IPV6 = IPv4Address(0), IPv6Address(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,16 @@ class Listening:
     """Connections that nobody has accepted yet."""
     backlog: int
     """How many may wait, as the kernel cut it."""
+    ipv6_only: bool = False
+    """Of IPv6, and not of IPv4 too."""
+
+    def addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:
+        """Those that it takes. One on all of IPv6 mostly takes all of IPv4 too, and one of IPv6 may have an address of
+        IPv4."""
+        address = ip_address(self.address)
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        both = address == ALL_OF_IPV6 and not self.ipv6_only
+        return (address, ALL_OF_IPV4) if both else (mapped or address,)
 
 
 def listening(family: socket.AddressFamily) -> Iterator[Listening]:
@@ -108,4 +123,16 @@ def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _read(body: bytes) -> Listening:
     family, _, _, _, port, _, address, _, _, _, _, waiting, backlog, _, inode = _TOLD.unpack_from(body)
-    return Listening(address[: _WIDTH[family]], int.from_bytes(port, "big"), inode, waiting, backlog)
+    number, only = int.from_bytes(port, "big"), bool(_attribute(body, _IPV6_ONLY).strip(b"\0"))
+    return Listening(address[: _WIDTH[family]], number, inode, waiting, backlog, only)
+
+
+def _attribute(body: bytes, wanted: int) -> bytes:
+    """Empty where the kernel does not tell of it."""
+    at = _TOLD.size
+    while at + _ATTRIBUTE.size <= len(body):
+        length, kind = _ATTRIBUTE.unpack_from(body, at)
+        if kind == wanted:
+            return body[at + _ATTRIBUTE.size : at + length]
+        at += max(length + 3 & ~3, _ATTRIBUTE.size)
+    return b""

@@ -49,12 +49,12 @@ class _Api:
         return web.json_response({"ids": kept.ids, "store": kept.store, "collection": _told(kept.collection)})
 
     async def collections(self, request: web.Request) -> web.Response:
-        store, found = await self._vectors.collections(bodies.store(request.query.get("store")))
+        store, found = await self._vectors.collections(bodies.asked_store(list(request.query.items())))
         return web.json_response({"store": store, "collections": [_told(one) for one in found]})
 
     async def delete(self, request: web.Request) -> web.Response:
         name = bodies.collection(request.match_info["name"])
-        await self._vectors.delete(name, bodies.store(request.query.get("store")))
+        await self._vectors.delete(name, bodies.asked_store(list(request.query.items())))
         return web.Response(status=204)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -135,6 +136,16 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def asked_store(query: Sequence[tuple[str, str]]) -> StoreName | None:
+    """Of the query of a URL: who has written it otherwise may have meant another store. Raises Refused."""
+    for key, value in query:
+        if key != "store":
+            raise refused(key, value, "there is no such parameter", "say store, or leave it out")
+    if len(query) > 1:
+        raise refused("store", None, "it was given more than once", "say store once")
+    return store(query[0][1] if query else None)
 
 
 def store(name: str | None, field: str = "store") -> StoreName | None:

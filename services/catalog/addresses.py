@@ -64,6 +64,8 @@ def all_addresses(catalog: Catalog, edge: Edge) -> Mapping[str, Addresses]:
 
 
 def _reachable(host: str) -> str:
-    if host in ("", "0.0.0.0", "::"):
+    if host in ("", "0.0.0.0"):
         return "127.0.0.1"
+    if host == "::":
+        return "[::1]"
     return f"[{host}]" if ":" in host else host

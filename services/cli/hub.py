@@ -93,7 +93,9 @@ class Hub:
             connection.close()
 
     def _tell_of_faults(self, answer: http.client.HTTPResponse) -> None:
-        if answer.getheader(_CATALOGUE) == "faulty" and answer.status < 400 and not self._told_of_faults:
+        # An unknown name may be one that the files have just added.
+        matters = answer.status < 400 or answer.status == http.HTTPStatus.NOT_FOUND
+        if answer.getheader(_CATALOGUE) == "faulty" and matters and not self._told_of_faults:
             self._told_of_faults = True
             print(_GOES_BY_THE_LAST, file=sys.stderr)
 

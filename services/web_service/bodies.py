@@ -38,6 +38,8 @@ def _problem(model: type[BaseModel], error: ValidationError) -> Problem:
     """Of the first fault; how many more places have one stands in the detail."""
     faults = error.errors(include_url=False, include_context=False)
     first = faults[0]
+    if not first["loc"]:
+        return Problem(400, "bad-request", "the body is no object", None, first["input"], "send a JSON object")
     steps = _steps(first["loc"])
     place = ".".join(str(step) for step in steps)
     more = len({_steps(fault["loc"]) for fault in faults}) - 1

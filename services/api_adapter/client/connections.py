@@ -29,7 +29,8 @@ class Connections:
     async def session(self) -> aiohttp.ClientSession:
         """Of the running loop. Those of loops that are closed are given up."""
         for other in [loop for loop in list(self._opened) if loop.is_closed()]:
-            await self._opened.pop(other).end()
+            if opened := self._opened.pop(other, None):  # else another call does it just now
+                await opened.end()
         loop = asyncio.get_running_loop()
         if loop not in self._opened:
             sockets: WeakSet[socket.socket] = WeakSet()

@@ -88,10 +88,13 @@ class Stream(Iterator[T]):
         self._items = _Items(items)
         self._on: asyncio.AbstractEventLoop | None = None
         """Where it has begun."""
+        self._closed = False
 
     def __next__(self) -> T:
         """Raises Closed where the client was closed since the first item, or this is another process."""
         if self._on is None:
+            if self._closed:
+                raise StopIteration
             self._on = self._thread.loop()
         try:
             return self._thread.run(self._items.next(), self._on)
@@ -100,6 +103,7 @@ class Stream(Iterator[T]):
 
     def close(self) -> None:
         """Idempotent. A thread that waits for an item gets Closed."""
+        self._closed = True
         if self._on is not None:
             with contextlib.suppress(Closed):
                 self._thread.run(self._items.close(), self._on)

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -14,14 +15,15 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from services.catalog.addresses import Edge, addresses
 from services.catalog.model import Service
 from services.layout import Layout
-from services.scaler.admin import refusals
+from services.scaler.admin import lost_ports, refusals
+from services.scaler.admin.lost_ports import LostPort
 from services.scaler.admin.refusals import Refusal
 from services.scaler.control import views
 from services.scaler.control.loop import Control
 from services.scaler.control.reload import Reloader
 from services.scaler.core import resting
 from services.scaler.core.events import Pruned
-from services.scaler.core.state import Life, ServiceState
+from services.scaler.core.state import Life
 from services.scaler.core.world import World
 from services.scaler.drivers.base import Driver
 from services.scaler.drivers.process.sockets import listeners, listeners_of, owner_of
@@ -83,11 +85,14 @@ class Hub:
     def status(self) -> dict[str, Any]:
         """The whole of `aihub status --json`."""
         now = self.control.clock.now()
-        lost = {check["name"] for check in self._lost_ports()}
+        lost = self._lost()
         return {
             "services": {
                 name: self._with_containers(views.service_status(self.world, service, now))
-                | {"addresses": self._addresses(name, lost), "install_bytes": self._to_install(service.spec)}
+                | {
+                    "addresses": self._addresses(name, lost.get(name, ())),
+                    "install_bytes": self._to_install(service.spec),
+                }
                 | {"http": bool(service.spec.http_ports)}
                 for name, service in views.in_order(self.world).items()
             },
@@ -181,37 +186,27 @@ class Hub:
         return found
 
     def _lost_ports(self) -> list[dict[str, Any]]:
-        """Own ports of services that somebody else holds. Envoy says so in its log alone and goes on without them."""
-        envoy = self._processes()["envoy"]
-        if envoy is None:
-            return []
-        held = {listener.port for listener in listeners_of([envoy])}
-        others = {listener.port: listener.inode for listener in listeners() if listener.port not in held}
         found = []
-        for service in self.world.services.values():
-            if service.unavailable or (not service.spec.lazy and service.spec.local is None):
-                continue  # nobody's business here, or its container publishes them
-            for published in service.spec.publishes:
-                if published.number not in others and published.number != self.edge.port:
-                    continue  # ours, or about to be
-                who, remedy = self._who_holds(service, published.number, others.get(published.number))
-                detail = f"its own port {published} is held by {who}"
-                found.append({"name": service.name, "ok": False, "detail": detail, "remedy": remedy})
+        for name, lost in self._lost().items():
+            for one in lost:
+                owner = owner_of(one.holder.inode) if one.holder else None
+                awake = bool(self.world.services[name].replicas)
+                detail, remedy = lost_ports.told(one, name, owner, awake=awake)
+                found.append({"name": name, "ok": False, "detail": detail, "remedy": remedy})
         return found
 
-    def _who_holds(self, service: ServiceState, port: int, inode: int | None) -> tuple[str, str]:
-        """For people: who it is, and what helps."""
-        remedy = f"give {service.name} another port in its catalogue entry, or end that program"
-        if port == self.edge.port:
-            return "the gateway itself", remedy
-        holder = owner_of(inode) if inode is not None else None
-        if holder is None:
-            return "another program", remedy
-        who = f"{holder.name} (pid {holder.pid})"
-        if service.replicas and holder.name == "docker-proxy":
-            who += ", for a container that was made without the hub"
-            remedy = f"aihub restart {service.name} makes it anew; until then it is asked past the gateway"
-        return who, remedy
+    def _lost(self) -> dict[str, tuple[LostPort, ...]]:
+        """Of the services that may be had here."""
+        envoy = self._processes()["envoy"]
+        if envoy is None:
+            return {}
+        gateway = listeners_of([envoy])
+        others = [one for one in listeners() if one.inode not in {mine.inode for mine in gateway}]
+        return {
+            service.name: tuple(lost_ports.of(service.spec, self.edge, gateway, others))
+            for service in self.world.services.values()
+            if not service.unavailable
+        }
 
     def metrics(self) -> bytes:
         """Prometheus text. Every state of every service is a series from the start, so graphs have no holes."""
@@ -239,14 +234,15 @@ class Hub:
             return 0
         return spec.local.typical.install if spec.local else None
 
-    def _addresses(self, name: str, lost: Collection[str]) -> dict[str, str | None]:
-        """`lost`: services whose own port somebody else holds."""
+    def _addresses(self, name: str, lost: Collection[LostPort]) -> dict[str, str | None]:
         service = self.world.services[name]
-        where = addresses(service.spec, self.edge)
+        held = {one.published for one in lost}
+        left = tuple(one for one in service.spec.publishes if one not in held)
+        where = addresses(replace(service.spec, publishes=left), self.edge)
         return {
             "api": where.api,
             "origin": where.origin,
-            "own": None if service.unavailable or name in lost else where.own,
+            "own": None if service.unavailable else where.own,
         }
 
     def _processes(self) -> dict[str, int | None]:

@@ -144,7 +144,7 @@ class EnvoyMesh:
         self._check.known = Known(catalog, frozenset(origins))
         self._resting.configure(catalog)
         self._files.configure(catalog, inside, portless)
-        self._own_ports = own_ports.wanted_ports(self._files.ported)
+        self._own_ports = own_ports.wanted_ports(self._files.ported, ipv6=self._place.ipv6)
 
     async def watch_ports(self) -> None:
         """See to it that the edge takes own ports when others give them up; ends when cancelled."""

@@ -51,11 +51,11 @@ class Unheld:
         return True
 
 
-def wanted_ports(catalog: Catalog) -> tuple[Address, ...]:
-    """Where the edge listens for one service alone."""
-    return tuple(
-        (ip_address(address_of(host)), int(key.rpartition("@")[2])) for key, (_, _, host) in own_ports(catalog)
-    )
+def wanted_ports(catalog: Catalog, *, ipv6: bool) -> tuple[Address, ...]:
+    """Where the edge listens for one service alone. `ipv6`: what listens everywhere does so there too."""
+    found = [(ip_address(address_of(at.host)), at.number) for _, (_, _, at) in own_ports(catalog)]
+    everywhere = [at.number for _, (_, _, at) in own_ports(catalog) if not at.host]
+    return (*found, *((netlink.ALL_OF_IPV6, number) for number in everywhere if ipv6))
 
 
 async def watch(wanted: Callable[[], Collection[Address]], offer: Callable[[], None], soon: asyncio.Event) -> None:
@@ -92,7 +92,7 @@ def has_ipv6() -> bool:
 def listening() -> tuple[Address, ...]:
     """All of this network namespace. Raises OSError where the kernel does not tell."""
     found = (*netlink.listening(socket.AF_INET), *netlink.listening(socket.AF_INET6))
-    return tuple((ip_address(one.address), one.port) for one in found)
+    return tuple((address, one.port) for one in found for address in one.addresses())
 
 
 def _without_listener(wanted: Collection[Address], listening: Collection[Address]) -> Iterator[Address]:
@@ -107,5 +107,4 @@ def _without_listener(wanted: Collection[Address], listening: Collection[Address
 
 
 def _collide(one: IPv4Address | IPv6Address, other: IPv4Address | IPv6Address) -> bool:
-    """A listener on all addresses of IPv6 mostly is one of IPv4 too."""
-    return one == other or one.is_unspecified or other.is_unspecified
+    return one.version == other.version and (one == other or one.is_unspecified or other.is_unspecified)

@@ -143,11 +143,11 @@ def is_foreign(headers: Mapping[str, str], allowed: Collection[str], hub_origins
     return origin is not None and not _same_site(origin, headers.get("x-forwarded-host", ""))
 
 
-def _same_site(origin: str, host: str) -> bool:
+def _same_site(origin: str, hosts: str) -> bool:
+    """`hosts`: of proxies in a row each adds its own behind; the first was asked by the browser. As for
+    Sec-Fetch-Site, the port does not matter, and a proxy may have left it out."""
     try:
-        theirs, ours = urlsplit(origin), urlsplit(f"//{host}")
+        theirs, ours = urlsplit(origin).hostname, urlsplit(f"//{hosts.partition(',')[0].strip()}").hostname
     except ValueError:
         return False
-    if theirs.netloc == ours.netloc and theirs.netloc:
-        return True
-    return theirs.hostname in _LOOPBACK and ours.hostname in _LOOPBACK
+    return theirs is not None and (theirs == ours or (theirs in _LOOPBACK and ours in _LOOPBACK))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 
 import aiohttp
 import pytest
 
-from services.catalog.model import Containers, Port, Publish
+from services.catalog.model import Catalog, Containers, Port, Publish, Service
 from tests.e2e.mesh.conftest import NAME, service
 from tests.support.curl import curl
-from tests.support.envoy import Actor, Echo, Rig, rig
+from tests.support.envoy import Actor, Echo, Rig, eventually, rig
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.envoy
@@ -229,3 +231,48 @@ async def test_the_hub_keeps_one_path_on_every_origin_and_it_wakes_nothing(
 async def test_the_console_has_an_origin_and_a_folder_of_its_own(hub: Rig) -> None:
     await curl(f"{hub.base}/v1/status", "-H", f"Host: hub.localhost:{hub.edge.port}", "-H", "X-Lazy-Service: echo")
     assert hub.hub_saw == [("/.hub/console/v1/status", None)]
+
+
+@pytest.mark.parametrize("hosts", [("127.0.0.1", "::1"), ("0.0.0.0", "::"), ("127.0.0.1", "127.0.0.2")])
+async def test_one_number_at_two_addresses_answers_at_both(upstream: Echo, hosts: tuple[str, str]) -> None:
+    port = free_port()
+    publishes = tuple(Publish("main", host, port) for host in hosts)
+    async with rig(replace(service(containers=Containers("shop", NAME)), publishes=publishes)) as hub:
+        hub.director.actors[NAME] = Actor({"main": upstream.endpoint})
+        for host in hosts:
+            address = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(host, host)
+            assert (await curl(f"http://{address}:{port}/x")).status == 200, host
+
+
+async def test_a_port_follows_its_entry_to_another_address(upstream: Echo) -> None:
+    port = free_port()
+    shop = service(containers=Containers("shop", NAME))
+
+    def at(*hosts: str) -> Service:
+        return replace(shop, publishes=tuple(Publish("main", host, port) for host in hosts))
+
+    async with rig(at("127.0.0.1")) as hub:
+        watching = asyncio.create_task(hub.mesh.watch_ports())
+        for hosts, wanted in (
+            (("",), ["127.0.0.1", "::1"]),
+            (("127.0.0.1",), ["127.0.0.1"]),
+            (("0.0.0.0", "::"), ["127.0.0.1", "::1"]),
+            (("::1",), ["::1"]),
+            (("127.0.0.1", "::1"), ["127.0.0.1", "::1"]),
+        ):
+            hub.mesh.configure(Catalog({NAME: at(*hosts)}))
+            await eventually(partial(_is_answered_at, wanted, port))
+        watching.cancel()
+        await asyncio.wait({watching})
+
+
+def _is_answered_at(wanted: list[str], port: int) -> bool:
+    return [address for address in ("127.0.0.1", "::1") if _listens(address, port)] == wanted
+
+
+def _listens(address: str, port: int) -> bool:
+    try:
+        with socket.create_connection((address, port), timeout=1):
+            return True
+    except OSError:
+        return False

@@ -285,6 +285,26 @@ def test_the_awaiting_client_may_be_used_by_two_loops_at_once(acting: ActingHub)
         assert [future.result(_LONGEST) for future in [pool.submit(work), pool.submit(work)]] == ["blue", "blue"]
 
 
+def test_several_calls_at_once_may_follow_several_loops_that_are_over(acting: ActingHub) -> None:
+    acting.then(says(CHAT))
+    said = program(
+        """
+        hub = AsyncUnifiedAIClient(base)
+        loops = [asyncio.new_event_loop() for _ in range(3)]
+        for loop in loops:
+            loop.run_until_complete(hub.chat_completion("hi", "tiny"))
+        for loop in loops:
+            loop.close()
+        async def ask():
+            async with hub:
+                return await asyncio.gather(*(hub.chat_completion("hi", "tiny") for _ in range(5)))
+        print(*asyncio.run(ask()))
+        """,
+        acting.base,
+    )
+    assert said == "blue blue blue blue blue\n"
+
+
 # -- streams -----------------------------------------------------------------------------------------------------------
 
 
@@ -399,7 +419,7 @@ def test_another_thread_may_close_a_stream_that_is_silent(acting: ActingHub) -> 
         stream.close()
         assert isinstance(asking.exception(_LONGEST), Closed)
         assert acting.left.wait(10)
-        assert list(stream) == []
+        assert next(stream, None) is None
 
 
 def test_threads_may_share_a_stream_and_each_item_goes_to_one_of_them(acting: ActingHub) -> None:
@@ -471,3 +491,12 @@ def test_ctrl_c_ends_a_call_or_a_stream_and_the_client_is_as_good_as_before(acti
     assert (process.returncode, complaints) == (0, "")
     assert written.splitlines() == ["interrupted None", "blue"]
     assert acting.left.wait(10)
+
+
+def test_a_stream_that_is_closed_before_it_began_asks_for_nothing(acting: ActingHub) -> None:
+    acting.then(for_ever(delta("a")))
+    with UnifiedAIClient(acting.base) as client:
+        stream = client.chat_stream("why?", "m")
+        stream.close()
+        assert next(stream, None) is None
+    assert acting.asked == []

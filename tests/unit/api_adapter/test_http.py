@@ -121,6 +121,21 @@ async def test_each_store_has_collections_of_its_own(adapter: Adapter) -> None:
     assert (await adapter.ask("DELETE", "/vectors/collections/docs?store=qdrant"))[0] == 404
 
 
+@pytest.mark.parametrize("query", ["Store=qdrant", "stor=qdrant", "store=qdrant&store=chroma", "store=qdrant&x=1"])
+async def test_nothing_is_deleted_where_the_store_is_not_said_clearly(adapter: Adapter, query: str) -> None:
+    await adapter.ask("POST", "/vectors/upsert", {"collection": "docs", "items": ITEMS[:1]})
+    for method, path in (("DELETE", "/vectors/collections/docs"), ("GET", "/vectors/collections")):
+        status, told, _ = await adapter.ask(method, f"{path}?{query}")
+        assert (status, bool(told["field"]), bool(told["remedy"])) == (400, True, True)
+    assert "docs" in adapter.chroma.known
+
+
+@pytest.mark.parametrize("body", [b"null", b"[]", b'"text"'])
+async def test_a_body_that_is_no_object_is_refused_in_plain_words(adapter: Adapter, body: bytes) -> None:
+    status, told, _ = await adapter.ask("POST", "/vectors/upsert", body)
+    assert (status, told["detail"], told["remedy"]) == (400, "the body is no object", "send a JSON object")
+
+
 async def test_nothing_is_kept_of_items_that_do_not_fit(adapter: Adapter) -> None:
     items = [{"text": "aaa"}, {"text": "x", "vector": [1, 2]}]
     status, told, headers = await adapter.ask("POST", "/vectors/upsert", {"collection": "docs", "items": items})

@@ -1,6 +1,6 @@
 import pytest
 
-from services.catalog.addresses import Edge, all_addresses
+from services.catalog.addresses import Edge, addresses, all_addresses
 from services.catalog.model import Catalog, Port, Publish, Service
 from services.catalog.rewrite import rewrite_urls
 
@@ -57,3 +57,12 @@ def test_rewriting_twice_changes_nothing_more() -> None:
     where = all_addresses(CATALOG, Edge())
     once = rewrite_urls({"X": "http://qdrant:6333 http://ollama:11434"}, CATALOG, where)
     assert rewrite_urls(once, CATALOG, where) == once
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [("", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("::1", "[::1]"), ("127.0.0.2", "127.0.0.2")],
+)
+def test_an_own_address_is_one_at_which_this_machine_finds_it(host: str, shown: str) -> None:
+    service = Service("svc", ports=(Port("main", 80),), publishes=(Publish("main", host, 7000),))
+    assert addresses(service, Edge()).own == f"http://{shown}:7000"

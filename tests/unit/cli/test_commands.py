@@ -154,6 +154,14 @@ def test_a_command_that_goes_by_the_catalogue_before_a_fault_says_so_and_is_done
     assert "faults" not in run("status").stderr, "the table has a line of its own"
 
 
+def test_a_name_that_is_unknown_while_the_files_have_faults_is_told_with_these(run: Commands, hub: StandIn) -> None:
+    """It may be the entry that was added with the fault."""
+    hub.faulty = True
+    told = run("wake", "just-added")
+    assert told.exit_code == Exit.BAD_INPUT
+    assert told.stderr.count("goes by what they said before") == 1
+
+
 @pytest.mark.parametrize("span", ["soon", "8x", "-1h", ""])
 def test_a_span_that_is_none_is_bad_input(run: Commands, hub: StandIn, span: str) -> None:
     told = run("pin", "chroma", "--for", span)

@@ -146,7 +146,7 @@ def test_who_asks_for_a_service_before_envoy_has_its_cluster_is_told_to_come_aga
 def test_no_listener_shares_its_port_or_has_large_buffers() -> None:
     listeners = [*bootstrap(PLACE, "n")["static_resources"]["listeners"], *lds(CATALOG, PLACE)["resources"]]
     assert [listener["name"] for listener in listeners] == [
-        "edge", "gate", "qdrant@21001", "qdrant:grpc@21002", "qdrant:db@21003",
+        "edge", "gate", "qdrant@127.0.0.1:21001", "qdrant:grpc@0.0.0.0:21002", "qdrant:db@127.0.0.1:21003",
     ]  # fmt: skip
     for listener in listeners:
         assert listener["per_connection_buffer_limit_bytes"] == 65536

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from services.scaler.mesh.own_ports import INTERVAL, Address, Unheld, watch
+from services.scaler.mesh.own_ports import INTERVAL, Address, Unheld, listening, watch
 
 OURS = (ip_address("127.0.0.1"), 7000)
 OTHER = (ip_address("127.0.0.1"), 7001)
@@ -41,7 +41,7 @@ def test_another_port_that_comes_free_meanwhile_does_not_wait() -> None:
     assert due([[OTHER]] * 20 + [[]]) == [1, 2, 4, 8, 16, 20]
 
 
-@pytest.mark.parametrize("holder", ["0.0.0.0", "::", "127.0.0.1"])
+@pytest.mark.parametrize("holder", ["0.0.0.0", "127.0.0.1"])
 def test_who_listens_on_all_addresses_holds_ours(holder: str) -> None:
     assert due([[(ip_address(holder), 7000), OTHER]] * 3) == []
 
@@ -49,6 +49,34 @@ def test_who_listens_on_all_addresses_holds_ours(holder: str) -> None:
 def test_another_address_of_the_machine_does_not_stand_in_the_way() -> None:
     elsewhere = (ip_address("10.0.0.1"), 7000)
     assert due([[elsewhere, OTHER]] * 2) == [1]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("0.0.0.0", "::"), ("::", "0.0.0.0"), ("0.0.0.0", "::1")])
+def test_a_port_is_left_although_the_number_is_still_held_on_the_other_family(ours: str, theirs: str) -> None:
+    four, six = (ip_address(ours), 7000), (ip_address(theirs), 7000)
+    assert due([[four, six], [six]], wanted=(four,)) == [1]
+
+
+@pytest.mark.parametrize(
+    ("family", "address", "only", "held"),
+    [
+        (socket.AF_INET6, "::", 1, {"::"}),
+        (socket.AF_INET6, "::", 0, {"::", "0.0.0.0"}),
+        (socket.AF_INET6, "::1", 0, {"::1"}),
+        (socket.AF_INET6, "::ffff:127.0.0.1", 0, {"127.0.0.1"}),
+        (socket.AF_INET, "0.0.0.0", None, {"0.0.0.0"}),
+    ],
+)
+def test_of_a_listener_is_known_which_families_it_is_of(
+    family: socket.AddressFamily, address: str, only: int | None, held: set[str]
+) -> None:
+    with socket.socket(family) as one:
+        if only is not None:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
+        one.bind((address, 0))
+        one.listen()
+        number = one.getsockname()[1]
+        assert {str(where) for where, port in listening() if port == number} == held
 
 
 async def test_a_port_that_is_known_to_be_left_does_not_wait_for_the_next_look() -> None:

@@ -17,6 +17,8 @@ class Listener:
     address: IPv4Address | IPv6Address
     port: int
     inode: int
+    takes: tuple[IPv4Address | IPv6Address, ...] = ()
+    """Of both families where it is on all addresses of IPv6, as a rule."""
 
     @property
     def beyond_loopback(self) -> bool:
@@ -30,7 +32,7 @@ class Listener:
 def listeners() -> list[Listener]:
     """Every listening TCP socket of this network namespace. Raises OSError where the kernel does not tell."""
     found = (*netlink.listening(socket.AF_INET), *netlink.listening(socket.AF_INET6))
-    return [Listener(ip_address(one.address), one.port, one.inode) for one in found]
+    return [Listener(ip_address(one.address), one.port, one.inode, one.addresses()) for one in found]
 
 
 def listeners_of(pids: Iterable[int]) -> list[Listener]:

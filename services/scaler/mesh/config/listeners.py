@@ -11,6 +11,7 @@ from services.scaler.mesh.config.common import Json, Place
 from services.scaler.mesh.config.map_back import map_back_filter
 from services.scaler.mesh.config.matching import NOT_FOUND, error
 from services.scaler.mesh.config.own_routes import OWN_KEY, own_ports
+from services.scaler.mesh.names import cluster_name
 
 RDS_FILE = "rds.pb"
 OWN_RDS_FILE = "rds-own.pb"
@@ -31,16 +32,16 @@ def lds(catalog: Catalog, place: Place) -> Json:
         "resources": [
             {
                 "@type": LISTENER,
-                **listener(key, host, int(key.rpartition("@")[2]), [_own_chain(key, service, port, place)], place),
+                **listener(key, at.host, at.number, [_own_chain(key, service, port, place)], place),
             }
-            for key, (service, port, host) in own_ports(catalog)
+            for key, (service, port, at) in own_ports(catalog)
         ]
     }
 
 
 def _own_chain(key: str, service: Service, port: Port, place: Place) -> Json:
     if port.protocol is Protocol.TCP:
-        return {"filters": [tcp_proxy("own", key.rpartition("@")[0])]}
+        return {"filters": [tcp_proxy("own", cluster_name(service.name, port.name))]}
     manager = _published_manager if service.containers else _manager
     return {"filters": [note(OWN_KEY, key), manager(place, "own", OWN_RDS_FILE)]}
 

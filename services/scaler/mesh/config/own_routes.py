@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 
 from services.catalog.addresses import DOMAIN
-from services.catalog.model import Catalog, Port, Protocol, Service
+from services.catalog.model import Catalog, Port, Protocol, Publish, Service
 from services.scaler.mesh.config import common
 from services.scaler.mesh.config.common import Json, Place
 from services.scaler.mesh.config.kept import Kept
@@ -23,8 +23,8 @@ _FORWARDED_HOST_KEPT: Json = {
     "header": {"key": "x-forwarded-host", "value": HEADERS["x-forwarded-host"]},
     "append_action": "ADD_IF_ABSENT",
 }
-OwnPort = tuple[Service, Port, str]
-"""A service, its port, the host where the edge listens for it."""
+OwnPort = tuple[Service, Port, Publish]
+"""A service, its port, where the edge listens for it."""
 
 
 def rds_own(catalog: Catalog, place: Place, kept: Kept | None = None) -> Json:
@@ -34,7 +34,7 @@ def rds_own(catalog: Catalog, place: Place, kept: Kept | None = None) -> Json:
     if any(service.containers for service, *_ in ports.values()):
         return _published(ports, kept)
     names = [*known_names(place), f"*.{DOMAIN}", *([place.domain, f"*.{place.domain}"] if place.domain else [])]
-    wide = {key: own for key, own in ports.items() if not _is_loopback(own[2])}
+    wide = {key: own for key, own in ports.items() if not _is_loopback(own[2].host)}
     hosts: list[Json] = [{"name": "own", "domains": names, **_by_listener(ports, kept), **NO_PREFIX}] if ports else []
     hosts.append({**strangers(_by_listener(wide, kept) if wide else None), **NO_PREFIX})
     return configuration("own", hosts)
@@ -50,15 +50,16 @@ def _published(ports: Mapping[str, OwnPort], kept: Kept) -> Json:
 
 
 def own_ports(catalog: Catalog) -> Iterable[tuple[str, OwnPort]]:
-    """Key of each published port, `CLUSTER@NUMBER` → what is behind it."""
+    """Key of each published port, `CLUSTER@ADDRESS` → what is behind it. One number may be published at several
+    addresses, as of both families."""
     for service in catalog.services.values():
         if not service.lazy and service.local is None:
             continue  # runs in a container of its own, which publishes its ports itself
         names = {port.name: port for port in service.ports}
         for published in service.publishes:
             if published.port in names:
-                key = f"{cluster_name(service.name, published.port)}@{published.number}"
-                yield key, (service, names[published.port], published.host)
+                key = f"{cluster_name(service.name, published.port)}@{published}"
+                yield key, (service, names[published.port], published)
 
 
 def _at_origin(service: Service, port: Port, kept: Kept) -> tuple[Json, Json]:
