@@ -201,7 +201,8 @@ class Hub:
         if envoy is None:
             return {}
         gateway = listeners_of([envoy])
-        others = [one for one in listeners() if one.inode not in {mine.inode for mine in gateway}]
+        ours = {one.inode for one in gateway}
+        others = [one for one in listeners() if one.inode not in ours]
         return {
             service.name: tuple(lost_ports.of(service.spec, self.edge, gateway, others))
             for service in self.world.services.values()
