@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from services.catalog.model import Containers, Port, Protocol, Scaling, Service
-from services.scaler.core.events import Appeared, Exited, Meddled
+from services.scaler.core.events import Appeared, End, Exited, Meddled
 from services.scaler.drivers.base import DriverError, Finished, Interrupted, NotOurs, PrepareError, StartError
 from services.scaler.drivers.docker import checks
 from services.scaler.drivers.docker.engine import EngineRefused
@@ -141,7 +141,7 @@ async def test_what_somebody_ends_is_told_and_the_next_start_works(
     docker(*words, name)
     told = await yard.event(Exited)
     assert reason in told.reason
-    assert told.by_hand
+    assert told.end is End.BY_HAND
     assert not driver.alive("svc-1")
     assert yard.records() == []
     await awake(yard, driver, service, "svc-2")
@@ -179,7 +179,7 @@ async def test_what_somebody_ends_while_it_is_frozen_is_an_end_and_no_thaw(yard:
     name = await awake(yard, driver, service)
     await driver.pause(service, "svc-1")
     docker("stop", "-t", "1", name)
-    assert (await yard.event(Exited)).by_hand
+    assert (await yard.event(Exited)).end is End.BY_HAND
     await asyncio.sleep(0.2)
     assert [type(event) for event in yard.events] == [Exited]
     assert driver.pausable("svc") is None
