@@ -159,7 +159,7 @@ class DockerDriver:
     async def prepare(self, service: Service, report: ProgressReport) -> None:
         try:
             await self._preparing.prepare(service, report, self._roster.taken())
-        except (EngineAway, EngineRefused, StartError) as error:
+        except (EngineAway, EngineRefused) as error:
             raise PrepareError(f"{service.name}: {error}") from error
 
     # -- start and readiness -------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ class Preparing:
         self._brings_up = os.environ.get(BRING_UP) != "0"
 
     async def prepare(self, service: Service, report: ProgressReport, taken: Collection[str]) -> None:
-        """Raises PrepareError, StartError, EngineAway, EngineRefused; NotOurs where somebody else runs compose and has
+        """Raises PrepareError, EngineAway, EngineRefused; NotOurs where somebody else runs compose and has
         not started the service (yet)."""
         if why := self._not_ours(service):
             raise NotOurs(why)
@@ -50,7 +50,10 @@ class Preparing:
         if not service.lazy or any(one.runs for one in self._containers.all_of(service)):
             return
         async with self._containers.making(service):
-            await self._containers.have(service, taken)
+            try:
+                await self._containers.have(service, taken)
+            except StartError as error:
+                raise PrepareError(str(error)) from error
 
     async def _fetch(self, service: Service, entry: Entry, report: ProgressReport) -> None:
         if entry.pull_policy == "never":
