@@ -28,6 +28,7 @@ def containers(name: str, raw: Table, project: str, path: Path, findings: Findin
         stack=project,
         name=name,
         networks=MappingProxyType({} if mode else dict(_networks(raw.get("networks"), path, findings))),
+        priorities=MappingProxyType(dict(_priorities(raw.get("networks")))),
         container_name=own if isinstance(own, str) else None,
         network_mode=mode if isinstance(mode, str) else None,
         bound_to=tuple(dict.fromkeys(_bound_to(raw))),
@@ -53,6 +54,13 @@ def _networks(value: Value, path: Path, findings: Findings) -> Mapping[str, tupl
             findings.at(mark, (*path, "networks", network), "a mapping, or nothing", entry)
         found[network] = tuple(a for a in aliases if isinstance(a, str)) if isinstance(aliases, Row) else ()
     return found or {DEFAULT_NETWORK: ()}
+
+
+def _priorities(networks: Value) -> Iterator[tuple[str, int]]:
+    for name, entry in networks.items() if isinstance(networks, Table) else ():
+        said = entry.get("gw_priority") if isinstance(entry, Table) else None
+        if isinstance(said, int):
+            yield name, said
 
 
 def _bound_to(raw: Table) -> Iterator[str]:

@@ -184,7 +184,8 @@ class Stack:
     """Absolute, in the order of merging."""
     directory: str
     bindings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Key of a network → the host's address at which it publishes ports that are given none."""
+    """Key of a network that leads outside → the host's address at which it publishes ports that are given none, empty
+    for every address. In the order in which the engine takes one of several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +198,8 @@ class Containers:
     """Its name in that project; the hub's own differs where two stacks have one of the same name."""
     networks: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """Key of each compose network it is on → its aliases there besides its name."""
+    priorities: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Key of a network → how much rather than others it is to be the one that leads outside; 0 where nothing is said."""
     container_name: str | None = None
     network_mode: str | None = None
     """`host`, `none`, `service:NAME` …; None: the networks above."""

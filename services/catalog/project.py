@@ -105,7 +105,7 @@ class ProjectReader:
             project.services = services
         project.volumes = frozenset(_names(group.tree, "volumes"))
         project.networks = frozenset({*_names(group.tree, "networks"), DEFAULT_NETWORK})
-        project.bindings = dict(_bindings(group.tree.get("networks")))
+        project.bindings = dict(_bindings(group.tree.get("networks"), variables["COMPOSE_PROJECT_NAME"]))
         return project
 
     # -- files -----------------------------------------------------------------------------------------------------
@@ -315,13 +315,30 @@ def _given_back(tree: Table) -> Table:
     return tree
 
 
-def _bindings(networks: Value) -> Iterator[tuple[str, str]]:
-    for name, network in networks.items() if isinstance(networks, Table) else ():
-        options = network.get("driver_opts") if isinstance(network, Table) else None
-        host = options.get(_BINDING) if isinstance(options, Table) else None
-        with suppress(ValueError):  # the engine will say what is wrong with it
-            if isinstance(host, str) and host and not (address := ip_address(host)).is_unspecified:
-                yield name, str(address)
+def _bindings(networks: Value, project: str) -> Iterator[tuple[str, str]]:
+    """Of those that lead outside, by their names, as the engine would choose one."""
+    said = dict(networks.items()) if isinstance(networks, Table) else {}
+    tables = {name: one if isinstance(one, Table) else None for name, one in ({DEFAULT_NETWORK: None} | said).items()}
+
+    def full(name: str) -> str:
+        table = tables[name]
+        own = table.get("name") if table else None
+        outside = table is not None and table.get("external")
+        return own if isinstance(own, str) else name if outside else f"{project}_{name}"
+
+    for name in sorted(tables, key=full):
+        table = tables[name]
+        if table is None or table.get("internal") is not True:
+            yield name, _binding(table)
+
+
+def _binding(network: Table | None) -> str:
+    options = network.get("driver_opts") if network else None
+    host = options.get(_BINDING) if isinstance(options, Table) else None
+    with suppress(ValueError):  # the engine will say what is wrong with it
+        if isinstance(host, str) and host and not (address := ip_address(host)).is_unspecified:
+            return str(address)
+    return ""
 
 
 def _names(tree: Table, kind: str = "services") -> Iterable[str]:

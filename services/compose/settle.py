@@ -12,9 +12,12 @@ from services.compose.needs import Needs, needs_tcp
 
 
 def bound_to(service: Service, bindings: Mapping[str, str]) -> str:
-    """Where a network of the service publishes ports that are given no address, as the engine would; else empty."""
+    """Where ports of the service that are given no address are published, by the one of its networks that the engine
+    takes for that; else empty."""
     assert service.containers is not None
-    return next((bindings[network] for network in service.containers.networks if network in bindings), "")
+    outward = [network for network in bindings if network in service.containers.networks]
+    rank = service.containers.priorities
+    return bindings[max(outward, key=lambda network: rank.get(network, 0))] if outward else ""
 
 
 def as_bound(service: Service, host: str) -> Service:

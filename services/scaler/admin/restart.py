@@ -63,5 +63,7 @@ def _old(service: ServiceState) -> frozenset[str]:
 
 
 def _why(world: World, service: ServiceState) -> str:
+    if service.finished:
+        return "it has done its work, and serves nobody"
     blocked = needing.blocked(world, service)
     return service.unavailable or service.failure or (blocked[1] if blocked else "somebody else has ended it")

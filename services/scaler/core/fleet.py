@@ -270,6 +270,7 @@ def _replace(service: ServiceState, spec: Service) -> None:
         service.preparation, service.progress = Preparation.UNKNOWN, None
         service.finished = service.left = False
     service.spec = spec
+    service.retry_at = 0.0  # somebody has changed the files: what failed by a fault in them may do now
     service.put_down = service.put_down and not spec.lazy
     service.left = service.left and not spec.lazy
     service.finished = service.finished and spec.may_finish

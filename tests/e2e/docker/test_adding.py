@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.docker.conftest import MakeProject, StartHub
 from tests.support.clients import Client, Tally, client
-from tests.support.docker_hub import Caller, DockerHub, caller, eventually
+from tests.support.docker_hub import Caller, DockerHub, caller, eventually, web
 from tests.support.hub import AIHUB
 
 pytestmark = [pytest.mark.docker, pytest.mark.envoy]
@@ -124,3 +124,22 @@ async def stream(inside: Caller, stop: asyncio.Event) -> None:
     assert len(numbers) > 60
     while not stop.is_set():
         assert (await inside.peer("http://busy:8080/"))[0] == 200
+
+
+async def test_what_failed_by_a_fault_in_the_file_is_tried_at_once_when_that_is_mended(
+    project: MakeProject, start: StartHub
+) -> None:
+    shop = project("shop")
+    good = {"first": web("first"), "second": web("second", depends_on=["first"])}
+    shop.write(good)
+    hub = start(shop, lazy="all")
+    shop.write_text("services: {first: {image: [}}\n")
+    for _ in range(3):
+        # Compose makes no container from such a file, and `wake` goes past the back-off.
+        told = await asyncio.to_thread(hub.cli, "wake", "first")
+        assert told.returncode == 1
+        assert "its container cannot be made" in told.stderr
+        assert "first: first:" not in told.stderr
+    shop.write(good)
+    await eventually(lambda: hub.command_api("GET", "/v1/status")["catalog"]["fault"] is None)
+    assert (await asyncio.to_thread(hub.ask, "/api/first/"))[0] == 200, hub.said()

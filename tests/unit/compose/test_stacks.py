@@ -153,6 +153,33 @@ def test_a_network_says_where_its_ports_are_published_unless_they_say_it_themsel
     assert reader.read([file]).services["web"].publishes[0].host == "127.0.0.2"
 
 
+@pytest.mark.parametrize(
+    ("networks", "host"),
+    [
+        ("[one, own]", ""),
+        ("[own, zoo]", "127.0.0.1"),
+        ("{own: {gw_priority: 5}, one: {}}", "127.0.0.1"),
+        ("{own: {gw_priority: 1}, zoo: {gw_priority: 2}}", ""),
+        ("[own, called]", ""),
+        ("[own, closed]", "127.0.0.1"),
+    ],
+)
+def test_of_several_networks_the_one_that_leads_outside_says_where_ports_are_published(
+    write: Write, networks: str, host: str
+) -> None:
+    """As the engine chooses it: by its priority, then by its name."""
+    file = write(f"""
+        services: {{web: {{image: x, ports: ['8080:80'], networks: {networks}}}}}
+        networks:
+          one: {{}}
+          own: {{driver_opts: {{com.docker.network.bridge.host_binding_ipv4: 127.0.0.1}}}}
+          zoo: {{}}
+          called: {{name: a}}
+          closed: {{internal: true}}
+    """)
+    assert _read(file, wish=Wish()).services["web"].publishes[0].host == host
+
+
 def test_ports_that_meet_on_one_family_of_addresses_alone_are_two(write: Write) -> None:
     one = write("services: {a: {image: x, ports: ['0.0.0.0:8080:80']}}", "one/compose.yml")
     two = write("services: {b: {image: x, ports: ['[::]:8080:80']}}", "two/compose.yml")

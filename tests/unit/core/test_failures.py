@@ -138,6 +138,22 @@ def test_the_time_it_is_left_alone_doubles_up_to_a_minute() -> None:
     assert waits == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60])
 
 
+def test_files_that_somebody_has_mended_are_tried_at_once_and_no_further_than_that() -> None:
+    """A compose file with a fault fails every start that needs it, though the entry was as good before and after."""
+    scene = Scene(entry("a"))
+    for _ in range(3):
+        scene.demand("a", kind=DemandKind.COMMAND)
+        fail_start(scene)
+    scene.load(entry("a"))
+    scene.demand("a")
+    fail_start(scene)
+    assert scene.service("a").retry_at - scene.now == pytest.approx(8)
+    scene.load(entry("a"))
+    demand = scene.demand("a")
+    scene.succeed()
+    assert scene.released() == [demand]
+
+
 def test_a_success_lets_the_next_failure_begin_at_one_second_again() -> None:
     scene = Scene(entry("a", scaling={"stop_after": 0.0}))
     for _ in range(3):

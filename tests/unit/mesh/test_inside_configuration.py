@@ -175,3 +175,15 @@ def test_another_namespace_is_another_listener() -> None:
         ]
     }
     assert names == {"inside@8000", "h@80/a", "h@80/b"}
+
+
+def test_an_answer_of_the_gateways_own_stays_within_what_envoy_takes_however_many_share_a_port() -> None:
+    """It would refuse all of its routes for one that is too long, and no name would be found."""
+    names = [f"{'long-name-' * 5}{number}" for number in range(200)]
+    many = Catalog({name: Service(name, ports=(Port("main", 80),), path=f"/api/{name}") for name in names})
+    network = InsideNetwork("shop", ("172.18.0.0/16",), {name: name for name in names})
+    told = list(every("direct_response", rds_inside(made(many, network), INNER, Kept())))
+    assert max(len(one["body"]["inline_string"]) for one in told) <= 4096
+    (several,) = {one["body"]["inline_string"] for one in told if "several listen" in one["body"]["inline_string"]}
+    assert names[0] in several
+    assert "192 more" in several

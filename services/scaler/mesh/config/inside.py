@@ -43,6 +43,8 @@ _FORWARDED_HOST = "x-forwarded-host"
 _OURS = ("x-envoy-external-address",)
 """Set by Envoy itself, and nothing that a neighbour should see."""
 _MARKED = {SERVICE_HEADER: HEADERS[SERVICE_HEADER] + INSIDE_MARK}
+_SHOWN = 8
+"""Names in an answer: Envoy takes no routes of which an answer has more than 4096 bytes, and names have up to 63."""
 
 
 def inner_place(place: Place, edge: Edge, gate: str, envoy_admin: str) -> Place:
@@ -183,6 +185,8 @@ def _name_of(behind: Behind, door: Door) -> Json:
 
 
 def _nobody(door: Door) -> Json:
-    who = ", ".join(behind.hosts[0] for behind in door.behind)
+    who = ", ".join(behind.hosts[0] for behind in door.behind[:_SHOWN])
+    if more := len(door.behind[_SHOWN:]):
+        who += f", … ({more} more)"
     message = f"several listen on port {door.number} of network {door.network}: call one of {who} by its name"
     return refusal(421, "misdirected", message)
