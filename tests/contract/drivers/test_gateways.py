@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from services.catalog.inside import InsideNetwork
+from services.scaler.drivers.docker import DockerDriver
 from services.scaler.drivers.docker import gateways as gateways_module
 from services.scaler.drivers.docker.gateways import InnerGateways
 from services.scaler.drivers.docker.keeper import mark
@@ -113,8 +114,14 @@ async def test_a_gateway_that_dies_is_started_again(yard: DockerBench, gateways:
 
 @pytest.fixture
 async def asked(yard: DockerBench, gateways: InnerGateways) -> AsyncIterator[InsideNetwork]:
-    """Its gateway runs, and whenever one of them is astray the same is asked for again."""
     [driver] = yard.drivers
+    async with ensured(gateways, driver) as network:
+        yield network
+
+
+@contextlib.asynccontextmanager
+async def ensured(gateways: InnerGateways, driver: DockerDriver) -> AsyncIterator[InsideNetwork]:
+    """Its gateway runs, and whenever one of them is astray the same is asked for again."""
     tasks: set[asyncio.Task[object]] = set()
 
     def again() -> None:

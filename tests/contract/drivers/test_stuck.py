@@ -11,7 +11,7 @@ import pytest
 from services.scaler.drivers.docker import DockerDriver
 from tests.contract.drivers.bench import until
 from tests.contract.drivers.docker_bench import DockerBench, docker
-from tests.contract.drivers.test_gateways import bootstrap, running
+from tests.contract.drivers.test_gateways import bootstrap, ensured, running
 from tests.support.engine.relay import Relay
 from tests.support.envoy import envoy_binary
 
@@ -71,10 +71,10 @@ async def test_one_that_is_stuck_is_made_anew_with_its_anonymous_volumes(
 async def test_a_gateway_that_is_stuck_is_made_anew(yard: DockerBench, driver: DockerDriver, relay: Relay) -> None:
     gateways = driver.gateways(envoy_binary(), lambda name: bootstrap(yard, name))
     try:
-        await gateways.ensure(await driver.inside())
-        [identity] = running(yard).values()
-        stick(relay, identity)
-        docker("kill", identity)
-        await until(lambda: running(yard).get("inner-1", identity) != identity)
+        async with ensured(gateways, driver):
+            [identity] = running(yard).values()
+            stick(relay, identity)
+            docker("kill", identity)
+            await until(lambda: running(yard).get("inner-1", identity) != identity)
     finally:
         await gateways.close()
