@@ -35,9 +35,10 @@ def acting() -> Iterator[ActingHub]:
 
 
 BEFORE = """
-import asyncio, gc, os, signal, sys, threading
+import asyncio, gc, os, signal, sys, threading, time
 from services.api_adapter.unified_ai_client import *
 base = sys.argv[1]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 
 def forked(child):
     number = os.fork()
@@ -187,6 +188,9 @@ def test_a_fork_while_other_threads_are_in_calls_harms_neither_side(acting: Acti
         asking = [threading.Thread(target=ask) for _ in range(4)]
         for one in asking:
             one.start()
+        # A fork in the midst of an import or of a lookup of names is not safe in any program.
+        while len(told) < 100:
+            time.sleep(0.01)
         for _ in range(10):
             forked(lambda: print(hub.chat_completion("hi", "tiny"), flush=True))
         ending.set()
