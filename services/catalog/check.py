@@ -123,7 +123,7 @@ class _Check:
             for publish in service.publishes:
                 others = taken.setdefault(publish.number, [])
                 for other, theirs in others:
-                    if overlap(theirs.host, publish.host) and (other is not service or theirs.port != publish.port):
+                    if overlap(theirs.host, publish.host):
                         self._address_taken(service, publish, other)
                         break
                 others.append((service, publish))

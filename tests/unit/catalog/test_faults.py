@@ -178,6 +178,8 @@ SERVICES = {
     f"{{a: {{{GOOD}}}, b: {{image: x, x-hub: {{port: 1, listen: 9000}}}}}}": "services.b.x-hub.listen: an address that is not",
     "{a: {image: x, ports: ['9:80', '9:81'], x-hub: {ports: {main: {port: 80}, b: {port: 81}}}}}": "an address that is not "
     "taken by another of its ports",
+    "{a: {image: x, ports: ['0.0.0.0:9:80', '127.0.0.1:9:80']}}": "services.a.ports: an address that is not taken by another "
+    "of its ports, not '127.0.0.1:9'",
     "{a: {image: x}, b: {image: x, x-hub: {path: /api/a}}}": "services.b.x-hub.path: a path of its own; a (line 1 of c.yml) "
     "has it, not '/api/a'",
     "{a: {image: x, volumes: ['data:/d']}}": "services.a.volumes[0]: a volume that is declared under volumes at the top",
