@@ -156,7 +156,12 @@ async def awake(yard: DockerBench, name: str) -> str:
 
 
 def answers(container: str, url: str) -> bool:
-    done = subprocess.run(["docker", "exec", container, "python3", "-c", FETCH, url], capture_output=True, text=True)
+    """At once: the engine passes a name that is nobody's on to servers which may never answer."""
+    command = ["docker", "exec", container, "python3", "-c", FETCH, url]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=1)
+    except subprocess.TimeoutExpired:
+        return False
     return done.returncode == 0 and done.stdout.startswith("gateway ")
 
 
