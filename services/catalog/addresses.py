@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 
 from services.catalog.model import Catalog, Service
 
+IPAddress = IPv4Address | IPv6Address
 DOMAIN = "localhost"
 _DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z")
 
@@ -61,6 +63,11 @@ def addresses(service: Service, edge: Edge) -> Addresses:
 
 def all_addresses(catalog: Catalog, edge: Edge) -> Mapping[str, Addresses]:
     return {name: addresses(service, edge) for name, service in catalog.services.items()}
+
+
+def collide(one: IPAddress, other: IPAddress) -> bool:
+    """Whether nobody can listen at both on one port: one is the other, or all of its family."""
+    return one.version == other.version and (one == other or one.is_unspecified or other.is_unspecified)
 
 
 def _reachable(host: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from services.catalog.addresses import collide
 from services.catalog.faults import Findings
 from services.catalog.model import Local, Publish, Service
 from services.catalog.placeholders import WORDS, bare, forms
@@ -193,11 +194,10 @@ class _Check:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether nobody can listen at both addresses of the host on one port: one is the other, or all of its family."""
+    """As `collide`, of addresses as `Publish.host` has them."""
     if not one or not other or one == other:
         return True
-    mine, theirs = (ip_address("127.0.0.1" if host == "localhost" else host) for host in (one, other))
-    return mine.version == theirs.version and (mine == theirs or mine.is_unspecified or theirs.is_unspecified)
+    return collide(*(ip_address("127.0.0.1" if host == "localhost" else host) for host in (one, other)))
 
 
 def _place(service: Service) -> str:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from ipaddress import ip_address
 
 from services.catalog.faults import Findings
 from services.catalog.model import Port, Protocol, Publish
-from services.catalog.ports import HIGHEST, Mapped, parse_expose, parse_ports
+from services.catalog.ports import HIGHEST, Mapped, address, parse_expose, parse_ports
 from services.catalog.schema import PortEntry, XHub
 from services.catalog.tree import Path, Row, Table, where
 
@@ -141,8 +140,8 @@ def is_tcp(ports: tuple[Port, ...]) -> bool:
 
 
 def _host(text: str) -> str:
-    """The address as everybody writes it; empty where it is none."""
+    """As `address`; empty where it is none."""
     try:
-        return str(ip_address(text.strip("[]")))
+        return address(text)
     except ValueError:
         return ""

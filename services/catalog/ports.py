@@ -88,7 +88,7 @@ def _short(item: Value, index: int) -> list[Mapped]:
     protocol = match["proto"] or "tcp"
     if protocol not in _PROTOCOLS:
         raise ValueError(f"a protocol of {', '.join(_PROTOCOLS)}")
-    return _pairs(_address(host or ""), published or "", _range(target), protocol, index)
+    return _pairs(address(host or ""), published or "", _range(target), protocol, index)
 
 
 def _pairs(host: str, published: str, target: tuple[int, int], protocol: str, index: int) -> list[Mapped]:
@@ -120,7 +120,7 @@ def _long(table: Table, index: int, path: Path, findings: Findings) -> list[Mapp
     number, _ = _range(str(target))
     if published != "":
         _range(str(published), lowest=0)
-    return [Mapped(number, str(published), _address(host), protocol, index)]
+    return [Mapped(number, str(published), address(host), protocol, index)]
 
 
 def _range(text: str, lowest: int = 1) -> tuple[int, int]:
@@ -135,7 +135,8 @@ def _range(text: str, lowest: int = 1) -> tuple[int, int]:
     return first, last
 
 
-def _address(text: str) -> str:
+def address(text: str) -> str:
+    """An address of the host, with or without brackets, as everybody writes it; empty stays so. Raises ValueError."""
     inner = text[1:-1] if text.startswith("[") else text
     if not inner:
         return ""

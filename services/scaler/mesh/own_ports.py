@@ -12,9 +12,10 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable, Collection, Iterator
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 
 from services import netlink
+from services.catalog.addresses import IPAddress, collide
 from services.catalog.model import Catalog
 from services.scaler.mesh.config.common import address_of
 from services.scaler.mesh.config.own_routes import own_ports
@@ -25,7 +26,7 @@ INTERVAL = 1.0
 """Seconds between looks, at most."""
 _LONGEST_PAUSE = 64.0
 
-Address = tuple[IPv4Address | IPv6Address, int]
+Address = tuple[IPAddress, int]
 
 
 class Unheld:
@@ -53,9 +54,9 @@ class Unheld:
 
 def wanted_ports(catalog: Catalog, *, ipv6: bool) -> tuple[Address, ...]:
     """Where the edge listens for one service alone. `ipv6`: what listens everywhere does so there too."""
-    found = [(ip_address(address_of(at.host)), at.number) for _, (_, _, at) in own_ports(catalog)]
-    everywhere = [at.number for _, (_, _, at) in own_ports(catalog) if not at.host]
-    return (*found, *((netlink.ALL_OF_IPV6, number) for number in everywhere if ipv6))
+    published = [at for _, (_, _, at) in own_ports(catalog)]
+    found = [(ip_address(address_of(at.host)), at.number) for at in published]
+    return (*found, *((netlink.ALL_OF_IPV6, at.number) for at in published if ipv6 and not at.host))
 
 
 async def watch(wanted: Callable[[], Collection[Address]], offer: Callable[[], None], soon: asyncio.Event) -> None:
@@ -97,14 +98,10 @@ def listening() -> tuple[Address, ...]:
 
 def _without_listener(wanted: Collection[Address], listening: Collection[Address]) -> Iterator[Address]:
     numbers = {port for _, port in wanted}
-    there: dict[int, list[IPv4Address | IPv6Address]] = {}
+    there: dict[int, list[IPAddress]] = {}
     for address, port in listening:
         if port in numbers:
             there.setdefault(port, []).append(address)
     for address, port in wanted:
-        if not any(_collide(address, other) for other in there.get(port, ())):
+        if not any(collide(address, other) for other in there.get(port, ())):
             yield address, port
-
-
-def _collide(one: IPv4Address | IPv6Address, other: IPv4Address | IPv6Address) -> bool:
-    return one.version == other.version and (one == other or one.is_unspecified or other.is_unspecified)
